@@ -1,0 +1,211 @@
+"""Validation of what the user passed: the one place that words errors.
+
+Every message reads ``<function>: <argument or leaf path> must <rule>, got <value>. <why
+it matters, the usual value, or the call that fixes it>``. A wrong value is a ValueError,
+a wrong kind a TypeError. Traced values are not checked: they have no value yet.
+"""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def variant(caller: str, name: Any, names: Collection[str]) -> None:
+    """Raise unless ``name`` is one of the rules in ``names``."""
+    if name not in names:
+        raise ValueError(
+            f"{caller}: variant must be one of {', '.join(map(repr, names))}, got "
+            f"{name!r}. 'irprop-' is the default and needs no loss."
+        )
+
+
+def hyperparameters(
+    caller: str,
+    learning_rate: Any,
+    eta_minus: Any,
+    eta_plus: Any,
+    min_step_size: Any,
+    max_step_size: Any,
+) -> None:
+    """Raise unless each hyperparameter is a number in its range."""
+    initial = _number(caller, "learning_rate", learning_rate)
+    minus = _number(caller, "eta_minus", eta_minus)
+    plus = _number(caller, "eta_plus", eta_plus)
+    smallest = _number(caller, "min_step_size", min_step_size)
+    largest = _number(caller, "max_step_size", max_step_size)
+
+    if initial is not None and not 0 < initial < math.inf:
+        raise ValueError(
+            f"{caller}: learning_rate must be positive and finite, got {initial:g}. "
+            "It is the initial step size, in the units of the parameters; 0.1 is usual."
+        )
+    if minus is not None and not 0 < minus < 1:
+        raise ValueError(
+            f"{caller}: eta_minus must lie strictly between 0 and 1, got {minus:g}. "
+            "It shrinks a step after a sign change; 0.5 is usual."
+        )
+    if plus is not None and not 1 < plus < math.inf:
+        raise ValueError(
+            f"{caller}: eta_plus must be finite and greater than 1, got {plus:g}. "
+            "It grows a step while the sign stays; 1.2 is usual."
+        )
+    if smallest is not None and not 0 <= smallest < math.inf:
+        raise ValueError(
+            f"{caller}: min_step_size must be finite and at least 0, got {smallest:g}. "
+            "No step shrinks below it; 1e-6 is usual."
+        )
+    if largest is not None and not largest > 0:
+        raise ValueError(
+            f"{caller}: max_step_size must be positive, got {largest:g}. "
+            "No step grows above it; 50 is usual, and inf sets no limit."
+        )
+    # Compared as float32, which is what step sizes are: float32(0.1) is not 0.1.
+    if _exceeds(smallest, largest):
+        raise ValueError(
+            f"{caller}: min_step_size must not exceed max_step_size, got {smallest:g} "
+            f"and {largest:g}. They bound every step size; 1e-6 and 50 are usual."
+        )
+    if _exceeds(smallest, initial) or _exceeds(initial, largest):
+        bounds = " to ".join("?" if b is None else f"{b:g}" for b in (smallest, largest))
+        raise ValueError(
+            f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
+            f"got {initial:g} outside {bounds}. It is the initial step size; widen the "
+            "bounds if you mean it."
+        )
+
+
+def parameters(caller: str, params: Any) -> None:
+    """Raise unless every leaf is a floating-point or complex array."""
+    wrong = [
+        f"{_path(path)} of {_kind(leaf)}"
+        for path, leaf in jax.tree.leaves_with_path(params)
+        if not _is_inexact(leaf)
+    ]
+    if wrong:
+        raise TypeError(
+            f"{caller}: every parameter must be a floating-point or complex array, got "
+            f"{', '.join(wrong)}. Leave such leaves out with optax.masked, or make them "
+            "None."
+        )
+
+
+def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
+    """Raise unless ``grads`` fits ``step_sizes``, the state that init made."""
+    have = dict(jax.tree.leaves_with_path(grads))
+    want = dict(jax.tree.leaves_with_path(step_sizes))
+    structure: Any = jax.tree.structure(grads)
+    if structure != jax.tree.structure(step_sizes):
+        wrong = [f"none for {_path(path)}" for path in want if path not in have]
+        wrong += [f"one for {_path(path)}" for path in have if path not in want]
+        found = ", ".join(wrong) or f"the same leaves in {structure}"
+        raise ValueError(
+            f"{caller}: the gradients must have the tree structure of the parameters "
+            f"that init was given, got {found}. {_INIT_AGAIN}"
+        )
+    wrong = [
+        f"{_path(path)} of {_kind(grad)}"
+        for path, grad in have.items()
+        if not _is_inexact(grad)
+    ]
+    if wrong:
+        raise TypeError(
+            f"{caller}: every gradient must be a floating-point or complex array, got "
+            f"{', '.join(wrong)}. Rprop follows the sign of a derivative."
+        )
+    wrong = [
+        f"{_path(path)} of shape {np.shape(grad)} where the state has step sizes of "
+        f"shape {want[path].shape}"
+        for path, grad in have.items()
+        # Real and imaginary parts are two coordinates, in a last axis of their own.
+        if np.shape(grad) + (2,) * jnp.iscomplexobj(grad) != want[path].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"{caller}: every gradient must have the shape of its parameter, got "
+            f"{', '.join(wrong)}. {_INIT_AGAIN}"
+        )
+
+
+def loss(caller: str, value: Any) -> None:
+    """Raise unless ``value`` is a real scalar."""
+    if not _is_real(value):
+        raise TypeError(
+            f"{caller}: value must be a real number, got {_kind(value)}. It is the loss "
+            "at the parameters where the gradient was taken."
+        )
+    if np.shape(value) != ():
+        raise ValueError(
+            f"{caller}: value must be a scalar, got shape {np.shape(value)}. It is one "
+            "loss for all of the data; take its mean or its sum."
+        )
+
+
+def loss_given(caller: str, variant: str, value: Any) -> None:
+    """Raise unless the rule that looks at the loss was given one."""
+    if value is None:
+        raise TypeError(
+            f"{caller}: value must be the loss when variant is {variant!r}, got None. "
+            "Call update(grads, state, params, value=loss); a training loop that does "
+            "not hand value on needs one of the other rules."
+        )
+
+
+_INIT_AGAIN = "Call init again after changing the model."
+
+
+def _number(caller: str, name: str, value: Any) -> float | None:
+    """``value`` as a float, or None where it is traced."""
+    if callable(value):
+        raise TypeError(
+            f"{caller}: {name} must be a number, got the function {value!r}. A schedule "
+            "has nothing to scale: each parameter adapts a step size of its own."
+        )
+    if not _is_real(value):
+        raise TypeError(
+            f"{caller}: {name} must be a real number, got {_kind(value)}. A Python "
+            "float or a scalar array will do."
+        )
+    if np.shape(value) != ():
+        raise ValueError(
+            f"{caller}: {name} must be a scalar, got shape {np.shape(value)}. For "
+            "groups of parameters with values of their own, use optax.multi_transform."
+        )
+    return None if isinstance(value, jax.core.Tracer) else float(value)
+
+
+def _exceeds(low: float | None, high: float | None) -> bool:
+    return None not in (low, high) and bool(np.float32(low) > np.float32(high))
+
+
+def _is_real(value: Any) -> bool:
+    dtype = _dtype(value)
+    return dtype is not None and (
+        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    )
+
+
+def _is_inexact(leaf: Any) -> bool:
+    dtype = _dtype(leaf)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def _dtype(value: Any) -> Any:
+    """The dtype of an array, a traced or abstract one, or a number; else None."""
+    if hasattr(value, "dtype"):
+        return value.dtype
+    if isinstance(value, bool | int | float | complex):
+        return np.dtype(type(value))
+    return None
+
+
+def _kind(value: Any) -> str:
+    dtype = _dtype(value)
+    return type(value).__name__ if dtype is None else f"dtype {dtype}"
+
+
+def _path(path: tuple[Any, ...]) -> str:
+    return f"leaf {jax.tree_util.keystr(path)}" if path else "the only leaf"

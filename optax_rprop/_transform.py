@@ -1,0 +1,304 @@
+"""The rule lifted over a pytree, once, into an Optax transformation; the state."""
+
+import functools
+from typing import Any, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optax_rprop import _checks
+from optax_rprop._rule import (
+    Hyperparameters,
+    Step,
+    Variant,
+    reject_step,
+    rprop_step,
+)
+
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+"""The names of the four rules, for loops over all of them."""
+
+
+class RpropState(NamedTuple):
+    """All that Rprop remembers between two steps: 5 bytes a float32 parameter.
+
+    Attributes:
+        step_sizes: A tree like the parameters: the step size of every coordinate, in the
+            units of its parameter; float32, or the parameter's own dtype where that is
+            wider. A complex leaf of shape ``(...)`` has step sizes of shape ``(..., 2)``,
+            for its real and its imaginary part.
+        prev_signs: A tree like ``step_sizes``, int8: the remembered signs -1, 0 or 1. A
+            coordinate with a sign moved against it in the last step, by its step size.
+        prev_value: A scalar: the last finite loss given as ``value=``; inf before the
+            first. It has the default float dtype: float64 where x64 is enabled.
+    """
+
+    step_sizes: optax.Params
+    prev_signs: optax.Params
+    prev_value: jax.Array
+
+
+def rprop(
+    learning_rate: jax.typing.ArrayLike = 0.1,
+    eta_minus: jax.typing.ArrayLike = 0.5,
+    eta_plus: jax.typing.ArrayLike = 1.2,
+    min_step_size: jax.typing.ArrayLike = 1e-6,
+    max_step_size: jax.typing.ArrayLike = 50.0,
+    *,
+    variant: Variant = "irprop-",
+) -> optax.GradientTransformationExtraArgs:
+    r"""Rprop: steps that follow the sign of each gradient, with sizes of their own.
+
+    Every parameter keeps a step size. It grows while the sign of its gradient stays and
+    shrinks when the sign changes, so the size of the gradient never matters and there is
+    no learning rate to tune. Made for losses over all of the data. On noisy mini-batches
+    signs change by chance, the steps shrink to nothing, and Adam is the better choice.
+
+    With :math:`s` the sign of the gradient now, :math:`p` the remembered sign,
+    :math:`\Delta` the step size and :math:`\eta^-, \eta^+` the arguments ``eta_minus``
+    and ``eta_plus``:
+
+    .. math::
+
+        \Delta' = \begin{cases}
+            \min(\eta^+ \Delta, \Delta_{\max}) & s p > 0 \\
+            \Delta & s p = 0 \\
+            \max(\eta^- \Delta, \Delta_{\min}) & s p < 0
+        \end{cases}
+
+    and the parameter moves by :math:`-s \Delta'` and :math:`s` is remembered, except on a
+    sign change (:math:`s p < 0`), where
+
+    * ``"irprop-"`` (the default) stays and remembers 0;
+    * ``"rprop-"`` moves by :math:`-s \Delta'` like everywhere else;
+    * ``"rprop+"`` undoes the last move, by :math:`+p \Delta`, and remembers 0;
+    * ``"irprop+"`` does so only if the loss rose, else stays; it remembers 0 either way.
+
+    A gradient of 0 or NaN moves nothing and remembers 0. A loss ``value`` that is not
+    finite rejects the last step, in every rule: what moved goes back, all step sizes
+    shrink, and the gradient is not looked at.
+
+    Args:
+        learning_rate: The initial step size, in the units of the parameters; positive,
+            and between the two bounds. It is no rate and takes no schedule: after the
+            first steps it is forgotten.
+        eta_minus: The factor that shrinks a step size; strictly between 0 and 1.
+        eta_plus: The factor that grows a step size; greater than 1.
+        min_step_size: The lower bound of the step sizes; at least 0.
+        max_step_size: The upper bound of the step sizes; may be inf.
+        variant: The rule, one of :data:`VARIANTS`.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs``: :func:`scale_by_rprop`, then
+        ``optax.scale(-1)``. Its ``update`` takes the loss as ``value=``, a real scalar,
+        required by ``"irprop+"`` and optional for the others. Updates have the shape and
+        dtype of the gradients.
+
+    Raises:
+        ValueError: A hyperparameter is outside of its range, or ``variant`` is unknown.
+            From ``update``: the gradients don't have the structure or the shapes that
+            ``init`` saw, or ``value`` is no scalar.
+        TypeError: A hyperparameter is no number. From ``init`` and ``update``: a leaf is
+            neither floating-point nor complex, or ``value`` is missing or no real number.
+
+    Example:
+        Down ``x**2`` from 0.25. The step grows from 0.1 to 0.12, jumps over 0, stays
+        there for one step with half its size, and goes on from there:
+
+        >>> import jax, optax, optax_rprop
+        >>> tx = optax_rprop.rprop(learning_rate=0.1)
+        >>> x = 0.25
+        >>> state = tx.init(x)
+        >>> for _ in range(5):
+        ...     updates, state = tx.update(2 * x, state)
+        ...     x = optax.apply_updates(x, updates)
+        ...     print(f"{x:.3f}")
+        0.150
+        0.030
+        -0.114
+        -0.114
+        -0.042
+
+    References:
+        Riedmiller and Braun (1993), "A direct adaptive method for faster backpropagation
+        learning: the RPROP algorithm". Riedmiller (1994), "Rprop - Description and
+        implementation details". Igel and Huesken (2003), "Empirical evaluation of the
+        improved Rprop learning algorithms".
+    """
+    return optax.chain(
+        _scale_by_rprop(
+            "rprop",
+            learning_rate,
+            Hyperparameters(eta_minus, eta_plus, min_step_size, max_step_size),
+            variant,
+        ),
+        optax.scale(-1.0),
+    )
+
+
+def scale_by_rprop(
+    learning_rate: jax.typing.ArrayLike = 0.1,
+    eta_minus: jax.typing.ArrayLike = 0.5,
+    eta_plus: jax.typing.ArrayLike = 1.2,
+    min_step_size: jax.typing.ArrayLike = 1e-6,
+    max_step_size: jax.typing.ArrayLike = 50.0,
+    *,
+    variant: Variant = "irprop-",
+) -> optax.GradientTransformationExtraArgs:
+    """The building block under :func:`rprop`: the same steps, not negated.
+
+    Optax's convention for a ``scale_by_`` transformation: its updates point up the
+    gradient, for a chain that ends in ``optax.scale(-1)``. Take it where the chain
+    scales by something else, for example by +1 to maximise; take :func:`rprop` for all
+    else.
+
+    Args:
+        learning_rate: As in :func:`rprop`, and so for all that follow.
+        eta_minus: The factor that shrinks a step size.
+        eta_plus: The factor that grows a step size.
+        min_step_size: The lower bound of the step sizes.
+        max_step_size: The upper bound of the step sizes.
+        variant: The rule, one of :data:`VARIANTS`.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs`` whose state is a
+        :class:`RpropState`.
+
+    Raises:
+        ValueError: As in :func:`rprop`.
+        TypeError: As in :func:`rprop`.
+
+    Example:
+        The second step in the same direction is 1.2 times as long:
+
+        >>> import optax_rprop
+        >>> tx = optax_rprop.scale_by_rprop()
+        >>> state = tx.init(1.0)
+        >>> for gradient in [-3.0, -0.001]:
+        ...     update, state = tx.update(gradient, state)
+        ...     print(f"{update:.2f}")
+        -0.10
+        -0.12
+
+    References:
+        See :func:`rprop`.
+    """
+    return _scale_by_rprop(
+        "scale_by_rprop",
+        learning_rate,
+        Hyperparameters(eta_minus, eta_plus, min_step_size, max_step_size),
+        variant,
+    )
+
+
+def _scale_by_rprop(
+    name: str,
+    learning_rate: jax.typing.ArrayLike,
+    hyper: Hyperparameters,
+    variant: Variant,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation; ``name`` is the public function that errors speak of."""
+    _checks.variant(name, variant, VARIANTS)
+    _checks.hyperparameters(name, learning_rate, *hyper)
+
+    def init_fn(params: optax.Params) -> RpropState:
+        _checks.parameters(f"{name}.init", params)
+        return RpropState(
+            step_sizes=_coordinates_like(params, learning_rate, _step_size_dtype),
+            prev_signs=_coordinates_like(params, 0, lambda _: jnp.int8),
+            prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
+        )
+
+    def update_fn(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        value: jax.typing.ArrayLike | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, RpropState]:
+        del params, extra_args
+        assert isinstance(state, RpropState)
+        _checks.gradients(f"{name}.update", updates, state.step_sizes)
+        if variant == "irprop+":
+            _checks.loss_given(f"{name}.update", variant, value)
+
+        prev_value = state.prev_value
+        loss_rose: jax.Array | bool = False
+        rejected: jax.Array | None = None
+        if value is not None:
+            _checks.loss(f"{name}.update", value)
+            value = jnp.asarray(value, prev_value.dtype)
+            loss_rose = value > prev_value
+            rejected = ~jnp.isfinite(value)
+            prev_value = jnp.where(rejected, prev_value, value)
+
+        structure: Any = jax.tree.structure(updates)
+        leaves = map(jax.tree.leaves, (updates, state.step_sizes, state.prev_signs))
+        steps = [
+            _step_leaf(*leaf, hyper, variant, loss_rose, rejected)
+            for leaf in zip(*leaves, strict=True)
+        ]
+        return structure.unflatten(step.descent for step in steps), RpropState(
+            step_sizes=structure.unflatten(step.step_size for step in steps),
+            prev_signs=structure.unflatten(step.sign for step in steps),
+            prev_value=prev_value,
+        )
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+@functools.partial(jax.jit, static_argnames="variant", inline=True)
+def _step_leaf(
+    grad: jax.Array,
+    step_size: jax.Array,
+    prev_sign: jax.Array,
+    hyper: Hyperparameters,
+    variant: Variant,
+    loss_rose: jax.Array | bool,
+    rejected: jax.Array | None,
+) -> Step:
+    """One leaf's step, as one compiled kernel; the descent in the gradient's dtype."""
+    # In the dtype of the step sizes, so that an array among them promotes nothing.
+    hyper = Hyperparameters(*(jnp.asarray(h, step_size.dtype) for h in hyper))
+    step = rprop_step(_coordinates(grad), step_size, prev_sign, hyper, variant, loss_rose)
+    if rejected is not None:
+        step = jax.tree.map(
+            functools.partial(jnp.where, rejected),
+            reject_step(step_size, prev_sign, hyper),
+            step,
+        )
+    return step._replace(descent=_from_coordinates(step.descent, grad.dtype))
+
+
+def _coordinates(x: jax.Array) -> jax.Array:
+    """The independent real coordinates of a leaf: a complex one has two an entry."""
+    if jnp.iscomplexobj(x):
+        # A last axis, so that a sharding of the parameter fits its state as well.
+        return jnp.stack([x.real, x.imag], axis=-1)
+    return x
+
+
+def _from_coordinates(x: jax.Array, dtype: Any) -> jax.Array:
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jax.lax.complex(x[..., 0], x[..., 1]).astype(dtype)
+    return x.astype(dtype)
+
+
+def _coordinates_like(params: Any, fill_value: Any, dtype: Any) -> Any:
+    """A tree of ``fill_value`` for every coordinate, sharded like the parameters."""
+
+    def leaf(param: Any) -> jax.Array:
+        filled = jnp.full_like(param, fill_value, dtype(jnp.result_type(param)))
+        if jnp.issubdtype(jnp.result_type(param), jnp.complexfloating):
+            return jnp.stack([filled, filled], axis=-1)
+        return filled
+
+    return jax.tree.map(leaf, params)
+
+
+def _step_size_dtype(param_dtype: Any) -> Any:
+    """Float32, or the real dtype of the parameter where that is wider."""
+    real = jnp.zeros((), param_dtype).real.dtype
+    return real if real.itemsize > 4 else jnp.float32
