@@ -117,8 +117,8 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
             f"{', '.join(wrong)}. Rprop follows the sign of a derivative."
         )
     wrong = [
-        f"{_path(path)} of shape {np.shape(grad)} where the state has step sizes of "
-        f"shape {want[path].shape}"
+        f"{_path(path)} of {_kind(grad)} and shape {np.shape(grad)} where the state has "
+        f"step sizes of shape {want[path].shape}"
         for path, grad in have.items()
         # Real and imaginary parts are two coordinates, in a last axis of their own.
         if np.shape(grad) + (2,) * jnp.iscomplexobj(grad) != want[path].shape

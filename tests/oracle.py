@@ -36,7 +36,7 @@ class Oracle:
         self.error = math.inf
 
     def step(self, gradient, error=None):
-        """The update of every coordinate, to be added; ``error`` is the loss, if given."""
+        """What to add to every coordinate; ``error`` is the loss, where one is given."""
         if error is not None and not math.isfinite(error):
             return np.array([self._reject(i) for i in range(len(self.delta))], self.dtype)
         rose = error is not None and error > self.error

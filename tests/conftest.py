@@ -1,0 +1,40 @@
+"""Strict settings for all tests: eight devices, no silent promotion, fixed seeds."""
+
+import os
+
+# Before jax is imported: sharding is tested on eight devices of the CPU.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+try:
+    import hypothesis
+except ImportError:
+    pass
+else:
+    hypothesis.settings.register_profile(
+        "suite", derandomize=True, deadline=None, max_examples=50, database=None
+    )
+    hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture
+def x64():
+    """Double precision, for the one test that asks for it."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def relaxed():
+    """Promotion as JAX does it by default, where an Optax wrapper needs it."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

@@ -1,0 +1,253 @@
+"""Every message, read. A test at the end counts that none is forgotten."""
+
+import ast
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import optax_rprop
+from optax_rprop import rprop, scale_by_rprop
+
+PARAMS = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+
+HYPERPARAMETERS = [
+    (
+        {"variant": "irprop"},
+        ValueError,
+        "rprop: variant must be one of 'rprop-', 'irprop-', 'rprop+', 'irprop+', got "
+        "'irprop'. 'irprop-' is the default and needs no loss.",
+    ),
+    (
+        {"learning_rate": 0.0},
+        ValueError,
+        "rprop: learning_rate must be positive and finite, got 0. It is the initial step "
+        "size, in the units of the parameters; 0.1 is usual.",
+    ),
+    ({"learning_rate": float("inf")}, ValueError, "positive and finite, got inf."),
+    ({"learning_rate": jnp.asarray(float("nan"))}, ValueError, "finite, got nan."),
+    (
+        {"eta_minus": 1.3},
+        ValueError,
+        "rprop: eta_minus must lie strictly between 0 and 1, got 1.3. It shrinks a step "
+        "after a sign change; 0.5 is usual.",
+    ),
+    ({"eta_minus": 0}, ValueError, "eta_minus must lie strictly between 0 and 1, got 0."),
+    (
+        {"eta_plus": 1.0},
+        ValueError,
+        "rprop: eta_plus must be finite and greater than 1, got 1. It grows a step while "
+        "the sign stays; 1.2 is usual.",
+    ),
+    (
+        {"min_step_size": -1e-6},
+        ValueError,
+        "rprop: min_step_size must be finite and at least 0, got -1e-06. No step shrinks "
+        "below it; 1e-6 is usual.",
+    ),
+    (
+        {"max_step_size": float("nan")},
+        ValueError,
+        "rprop: max_step_size must be positive, got nan. No step grows above it; 50 is "
+        "usual, and inf sets no limit.",
+    ),
+    (
+        {"min_step_size": 1.0, "max_step_size": 0.1},
+        ValueError,
+        "rprop: min_step_size must not exceed max_step_size, got 1 and 0.1. They bound "
+        "every step size; 1e-6 and 50 are usual.",
+    ),
+    (
+        {"learning_rate": 1e-8},
+        ValueError,
+        "rprop: learning_rate must lie between min_step_size and max_step_size, got 1e-08 "
+        "outside 1e-06 to 50. It is the initial step size; widen the bounds if you mean "
+        "it.",
+    ),
+    ({"learning_rate": 60}, ValueError, "got 60 outside 1e-06 to 50."),
+    (
+        {"learning_rate": lambda step: 0.1},
+        TypeError,
+        "rprop: learning_rate must be a number, got the function <function",
+    ),
+    (
+        {"eta_plus": "1.2"},
+        TypeError,
+        "rprop: eta_plus must be a real number, got str. A Python float or a scalar array "
+        "will do.",
+    ),
+    ({"eta_minus": True}, TypeError, "eta_minus must be a real number, got dtype bool."),
+    ({"learning_rate": None}, TypeError, "learning_rate must be a real number, got None"),
+    ({"learning_rate": 1j}, TypeError, "a real number, got dtype complex128."),
+    (
+        {"max_step_size": jnp.ones(3)},
+        ValueError,
+        "rprop: max_step_size must be a scalar, got shape (3,). For groups of parameters "
+        "with values of their own, use optax.multi_transform.",
+    ),
+]
+
+UPDATES = [
+    (
+        {"dense": {"kernel": jnp.ones((2, 3))}},
+        ValueError,
+        "rprop.update: the gradients must have the tree structure of the parameters that "
+        "init was given, got none for leaf ['dense']['bias']. Call init again after "
+        "changing the model.",
+    ),
+    (
+        {"dense": PARAMS["dense"] | {"scale": jnp.ones(3)}},
+        ValueError,
+        "got one for leaf ['dense']['scale'].",
+    ),
+    (
+        {"dense": PARAMS["dense"] | {"bias": None}},
+        ValueError,
+        "got none for leaf ['dense']['bias'].",
+    ),
+    (
+        PARAMS | {"empty": {}},
+        ValueError,
+        "got the same leaves in PyTreeDef",
+    ),
+    (
+        {"dense": PARAMS["dense"] | {"bias": jnp.arange(3)}},
+        TypeError,
+        "rprop.update: every gradient must be a floating-point or complex array, got leaf "
+        "['dense']['bias'] of dtype int32. Rprop follows the sign of a derivative.",
+    ),
+    (
+        {"dense": PARAMS["dense"] | {"bias": jnp.ones(2)}},
+        ValueError,
+        "rprop.update: every gradient must have the shape of its parameter, got leaf "
+        "['dense']['bias'] of dtype float32 and shape (2,) where the state has step sizes of shape (3,). "
+        "Call init again after changing the model.",
+    ),
+    (
+        {"dense": PARAMS["dense"] | {"bias": jnp.ones(3, "complex64")}},
+        ValueError,
+        "got leaf ['dense']['bias'] of dtype complex64 and shape (3,) where the state has "
+        "step sizes of shape (3,).",
+    ),
+]
+
+LOSSES = [
+    (
+        None,
+        TypeError,
+        "rprop.update: value must be the loss when variant is 'irprop+', got None. Call "
+        "update(grads, state, params, value=loss); a training loop that does not hand "
+        "value on needs one of the other rules.",
+    ),
+    (
+        jnp.ones(3),
+        ValueError,
+        "rprop.update: value must be a scalar, got shape (3,). It is one loss for all of "
+        "the data; take its mean or its sum.",
+    ),
+    (
+        jnp.ones((), "complex64"),
+        TypeError,
+        "rprop.update: value must be a real number, got dtype complex64. It is the loss at "
+        "the parameters where the gradient was taken.",
+    ),
+    ("low", TypeError, "rprop.update: value must be a real number, got str."),
+]
+
+
+def raises(kind, message):
+    return pytest.raises(kind, match=re.escape(message))
+
+
+@pytest.mark.parametrize(("arguments", "kind", "message"), HYPERPARAMETERS)
+def test_hyperparameters(arguments, kind, message):
+    with raises(kind, message):
+        rprop(**arguments)
+    with raises(kind, message.replace("rprop: ", "scale_by_rprop: ")):
+        scale_by_rprop(**arguments)
+
+
+def test_bounds_are_compared_in_the_precision_of_the_step_sizes():
+    rprop(learning_rate=jnp.float32(0.1), max_step_size=0.1)
+    rprop(learning_rate=0.1, min_step_size=jnp.float32(0.1))
+    rprop(min_step_size=0, max_step_size=float("inf"))
+
+
+def test_traced_values_are_not_checked():
+    @jax.jit
+    def size(learning_rate):
+        return rprop(learning_rate).init(jnp.zeros(()))[0].step_sizes
+
+    assert size(-1.0) == -1.0
+    with raises(ValueError, "learning_rate must be a scalar, got shape (2,)."):
+        size(jnp.ones(2))  # a shape is known even so
+
+
+@pytest.mark.parametrize("init", [rprop().init, jax.jit(rprop().init)])
+def test_parameters_name_every_wrong_leaf(init):
+    params = PARAMS | {"step": jnp.asarray(3), "mask": jnp.ones(2, bool)}
+    with raises(
+        TypeError,
+        "rprop.init: every parameter must be a floating-point or complex array, got leaf "
+        "['mask'] of dtype bool, leaf ['step'] of dtype int32. Leave such leaves out with "
+        "optax.masked, or make them None.",
+    ):
+        init(params)
+
+
+def test_parameters_that_are_no_arrays():
+    with raises(TypeError, "got leaf ['name'] of str. Leave such leaves out"):
+        rprop().init({"name": "dense"})
+    with raises(TypeError, "got the only leaf of dtype int64. Leave such leaves out"):
+        rprop().init(3)
+
+
+@pytest.mark.parametrize(("gradients", "kind", "message"), UPDATES)
+def test_gradients(gradients, kind, message):
+    tx = rprop()
+    with raises(kind, message):
+        tx.update(gradients, tx.init(PARAMS))
+    with raises(kind, message):
+        jax.jit(tx.update)(gradients, tx.init(PARAMS))
+
+
+@pytest.mark.parametrize(("value", "kind", "message"), LOSSES)
+def test_losses(value, kind, message):
+    tx = rprop(variant="irprop+")
+    state = tx.init(PARAMS)
+    with raises(kind, message):
+        tx.update(PARAMS, state, value=value)
+
+
+def test_an_error_loses_nothing():
+    """The state that was passed in goes on as though nothing had happened."""
+    tx = rprop()
+    updates, state = tx.update(PARAMS, tx.init(PARAMS))
+    with raises(ValueError, "tree structure"):
+        tx.update({}, state)
+    updates, _ = tx.update(PARAMS, state)
+    assert jnp.allclose(updates["dense"]["bias"], -0.12)
+
+
+def test_every_message_is_read_by_a_test():
+    """Each raise in the package has a piece of its text in this file."""
+    tests = pathlib.Path(__file__).read_text().replace('"\n        "', "")
+    package = pathlib.Path(optax_rprop.__file__).parent
+    raised = [
+        node
+        for path in package.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise)
+    ]
+    assert len(raised) > 10
+    for node in raised:
+        pieces = [
+            part.value
+            for part in ast.walk(node.exc)
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        ]
+        rule = next(piece for piece in pieces if " must " in piece)
+        rule = rule.removeprefix(": ").split(", got")[0].strip()
+        assert rule in tests, f"no test reads {rule!r}"

@@ -1,0 +1,207 @@
+"""Rprop among Optax's other transformations, wrappers and JAX's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from runs import descend, quadratic, rprop_state, trajectory
+
+from optax_rprop import VARIANTS, rprop
+
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [optax.clip(0.01), optax.clip_by_global_norm(1e-3), optax.zero_nans()],
+    ids=["clip", "clip_by_global_norm", "zero_nans"],
+)
+@every_variant
+def test_clipping_before_changes_no_bit(variant, before, relaxed):
+    params, _, loss = quadratic()
+    plain, _ = descend(rprop(variant=variant), loss, params, 60)
+    clipped, _ = descend(optax.chain(before, rprop(variant=variant)), loss, params, 60)
+    np.testing.assert_array_equal(clipped, plain)
+
+
+def test_zero_nans_before_it_does_what_rprop_does_anyway():
+    gradients = jnp.asarray([[1.0], [jnp.nan], [1.0], [1.0]])
+    plain, _ = trajectory(rprop(), gradients)
+    zeroed, _ = trajectory(optax.chain(optax.zero_nans(), rprop()), gradients)
+    np.testing.assert_array_equal(zeroed, plain)
+    np.testing.assert_allclose(plain[:, 0], [-0.1, 0.0, -0.1, -0.12])
+
+
+def test_clipping_after_caps_the_move_and_an_undo_alike():
+    """So a capped move is taken back by a capped undo, as long as the cap holds both."""
+    capped = optax.chain(rprop(learning_rate=0.5, variant="rprop+"), optax.clip(0.2))
+    updates, states = trajectory(capped, jnp.asarray([[1.0], [1.0], [-1.0]]))
+    np.testing.assert_allclose(updates[:, 0], [-0.2, -0.2, 0.2])
+    np.testing.assert_allclose(states.step_sizes[:, 0], [0.5, 0.6, 0.3])
+
+
+@every_variant
+def test_weight_decay_before_pulls_the_minimum_towards_zero(variant, relaxed):
+    params, target, loss = quadratic()
+    tx = optax.chain(optax.add_decayed_weights(0.1), rprop(variant=variant))
+    path, _ = descend(tx, loss, params, 300)
+    # The gradient of the loss plus 0.05 * params**2, of curvature 2 * scale.
+    expected = 2 * jnp.asarray([1.0, 30.0, 0.1]) * target
+    expected /= 2 * jnp.asarray([1.0, 30.0, 0.1]) + 0.1
+    np.testing.assert_allclose(path[-1], expected, atol=1e-3)
+
+
+def test_weight_decay_after_is_decoupled():
+    """Added to the step, in proportion to the parameters, whatever the gradient."""
+    decay = optax.add_decayed_weights(-0.01)  # updates are to be added by now
+    tx = optax.chain(rprop(), decay)
+    params = jnp.asarray([10.0, -10.0])
+    updates, _ = tx.update(jnp.asarray([1.0, 0.0]), tx.init(params), params)
+    np.testing.assert_allclose(updates, [-0.1 - 0.1, 0.1], rtol=1e-6)
+
+
+@every_variant
+def test_multi_steps_accumulates_to_the_full_batch(variant, relaxed):
+    """Two half batches a step give the step of the whole; ``value`` goes through."""
+    gradients = jnp.asarray(np.random.default_rng(0).normal(size=(20, 2, 3)), "float32")
+    tx = optax.MultiSteps(rprop(variant=variant), every_k_schedule=2)
+    tx = tx.gradient_transformation()
+    values = jnp.arange(40, dtype="float32")
+    # MultiSteps runs its optimizer inside lax.cond, on the mean of the two.
+    updates, _ = trajectory(tx, gradients.reshape(40, 3), values)
+    mean = (gradients[:, 0] + gradients[:, 1]) / 2
+    whole, _ = trajectory(rprop(variant=variant), mean, values[1::2])
+    np.testing.assert_array_equal(updates[1::2], whole)
+    np.testing.assert_array_equal(updates[::2], 0.0)
+
+
+@every_variant
+def test_masked_leaves_are_left_alone(variant):
+    params = {"w": jnp.ones(2), "frozen": jnp.ones(2)}
+    tx = optax.masked(rprop(variant=variant), {"w": True, "frozen": False})
+    updates, state = tx.update(params, tx.init(params), params, value=1.0)
+    np.testing.assert_allclose(updates["w"], -0.1)
+    np.testing.assert_array_equal(updates["frozen"], params["frozen"])
+    assert jax.tree.leaves(rprop_state(state).step_sizes["frozen"]) == []
+
+
+@every_variant
+def test_groups_of_parameters_have_settings_of_their_own(variant):
+    params = {"slow": jnp.ones(2), "fast": jnp.ones(2)}
+    tx = optax.multi_transform(
+        {
+            name: rprop(size, variant=variant)
+            for name, size in [("slow", 0.01), ("fast", 1)]
+        },
+        {"slow": "slow", "fast": "fast"},
+    )
+    updates, _ = tx.update(params, tx.init(params), params, value=1.0)
+    np.testing.assert_allclose(updates["slow"], -0.01)
+    np.testing.assert_allclose(updates["fast"], -1.0)
+
+
+def test_integer_leaves_can_be_masked_away():
+    params = {"w": jnp.ones(2), "count": jnp.arange(3)}
+    tx = optax.masked(rprop(), {"w": True, "count": False})
+    assert rprop_state(tx.init(params)).step_sizes["w"].shape == (2,)
+
+
+@every_variant
+def test_apply_if_finite_goes_round_it(variant, relaxed):
+    """The wrapper drops a bad gradient whole; Rprop never sees it."""
+    gradients = jnp.asarray([[1.0, 1.0], [jnp.nan, 1.0], [1.0, 1.0]])
+    tx = optax.apply_if_finite(rprop(variant=variant), max_consecutive_errors=3)
+    updates, _ = trajectory(tx, gradients, jnp.zeros(3))
+    np.testing.assert_allclose(updates[:, 0], [-0.1, 0.0, -0.12])
+    np.testing.assert_allclose(updates[:, 1], [-0.1, 0.0, -0.12])
+
+
+def test_inject_hyperparams_can_change_a_factor_on_the_way():
+    tx = optax.inject_hyperparams(rprop)()
+    params = jnp.ones(1)
+    state = tx.init(params)
+    for factor in (1.2, 1.2, 2.0):
+        state.hyperparams["eta_plus"] = jnp.asarray(factor)
+        _, state = jax.jit(tx.update)(params, state)
+    np.testing.assert_allclose(rprop_state(state).step_sizes, 0.1 * 1.2 * 2.0, rtol=1e-6)
+
+
+@every_variant
+def test_vmap_over_restarts_equals_one_by_one(variant):
+    _, _, loss = quadratic()
+    starts = jax.random.normal(jax.random.key(0), (5, 3))
+    together, states = jax.vmap(
+        lambda start: descend(rprop(variant=variant), loss, start, 40)
+    )(starts)
+    for i, start in enumerate(starts):
+        path, state = descend(rprop(variant=variant), loss, start, 40)
+        # Batched arithmetic may round the loss otherwise, but not what Rprop does of it.
+        np.testing.assert_allclose(together[i], path, rtol=1e-5, atol=1e-6)
+        assert rprop_state(states).prev_value.shape == (5,)
+        assert rprop_state(state).prev_value.shape == ()
+
+
+@every_variant
+def test_donated_buffers_are_reused(variant):
+    params, _, loss = quadratic()
+    tx = rprop(variant=variant)
+
+    def step(params, state):
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, state = tx.update(gradient, state, params, value=value)
+        return optax.apply_updates(params, updates), state
+
+    donating = jax.jit(step, donate_argnums=(0, 1))
+    expected = jax.jit(step)(params, tx.init(params))
+    given = params + 0.0, jax.tree.map(jnp.copy, tx.init(params))
+    got = donating(*given)
+    jax.tree.map(np.testing.assert_array_equal, got, expected)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
+
+
+@pytest.mark.parametrize("variant", ["rprop-", "irprop-"])
+def test_differentiable_in_the_initial_step_size(variant):
+    """While signs hold still, x after n steps is x0 - D * (1 + 1.2 + ...)."""
+
+    def end(learning_rate):
+        tx = rprop(learning_rate, variant=variant)
+        x = jnp.asarray(10.0)
+        state = tx.init(x)
+        for _ in range(4):
+            updates, state = tx.update(2 * x, state)
+            x = optax.apply_updates(x, updates)
+        return x
+
+    slope = jax.grad(end)(0.1)
+    np.testing.assert_allclose(slope, -(1 + 1.2 + 1.2**2 + 1.2**3), rtol=1e-6)
+    eager = (end(0.1001) - end(0.0999)) / 0.0002
+    np.testing.assert_allclose(slope, eager, rtol=1e-2)
+
+
+@every_variant
+def test_one_step_under_grad_with_an_undo(variant):
+    """Through a sign change and a rejection too, and without a NaN."""
+
+    def end(learning_rate):
+        gradients = jnp.asarray([1.0, 1.0, -1.0, -1.0, -1.0])
+        values = jnp.asarray([1.0, 0.5, 2.0, jnp.nan, 1.0])
+        tx = rprop(learning_rate, variant=variant)
+        state = tx.init(0.0)
+
+        def step(state, inputs):
+            updates, state = tx.update(inputs[0], state, value=inputs[1])
+            return state, updates
+
+        return jax.lax.scan(step, state, (gradients, values))[1].sum()
+
+    # The sum of the moves is proportional to the first step size: clamps are far away.
+    np.testing.assert_allclose(jax.grad(end)(0.1), end(0.1) / 0.1, rtol=1e-5)
+
+
+def test_named_chain_hands_value_on():
+    params, _, loss = quadratic()
+    tx = optax.named_chain(("clip", optax.clip(1.0)), ("rprop", rprop(variant="irprop+")))
+    path, _ = descend(tx, loss, params, 30)
+    plain, _ = descend(rprop(variant="irprop+"), loss, params, 30)
+    np.testing.assert_array_equal(path, plain)
