@@ -95,10 +95,10 @@ def parameters(caller: str, params: Any) -> None:
 
 def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
     """Raise unless ``grads`` fits ``step_sizes``, the state that init made."""
-    have = dict(jax.tree.leaves_with_path(grads))
-    want = dict(jax.tree.leaves_with_path(step_sizes))
     structure: Any = jax.tree.structure(grads)
     if structure != jax.tree.structure(step_sizes):
+        have = [path for path, _ in jax.tree.leaves_with_path(grads)]
+        want = [path for path, _ in jax.tree.leaves_with_path(step_sizes)]
         wrong = [f"none for {_path(path)}" for path in want if path not in have]
         wrong += [f"one for {_path(path)}" for path in have if path not in want]
         found = ", ".join(wrong) or f"the same leaves in {structure}"
@@ -106,9 +106,13 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
             f"{caller}: the gradients must have the tree structure of the parameters "
             f"that init was given, got {found}. {_INIT_AGAIN}"
         )
+    pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(step_sizes), strict=True)
+    if all(_is_inexact(g) and _coordinates_shape(g) == d.shape for g, d in pairs):
+        return  # the usual case, with no path spelled out
+
     wrong = [
         f"{_path(path)} of {_kind(grad)}"
-        for path, grad in have.items()
+        for path, grad in jax.tree.leaves_with_path(grads)
         if not _is_inexact(grad)
     ]
     if wrong:
@@ -118,16 +122,16 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
         )
     wrong = [
         f"{_path(path)} of {_kind(grad)} and shape {np.shape(grad)} where the state has "
-        f"step sizes of shape {want[path].shape}"
-        for path, grad in have.items()
-        # Real and imaginary parts are two coordinates, in a last axis of their own.
-        if np.shape(grad) + (2,) * jnp.iscomplexobj(grad) != want[path].shape
-    ]
-    if wrong:
-        raise ValueError(
-            f"{caller}: every gradient must have the shape of its parameter, got "
-            f"{', '.join(wrong)}. {_INIT_AGAIN}"
+        f"step sizes of shape {step_size.shape}"
+        for (path, grad), step_size in zip(
+            jax.tree.leaves_with_path(grads), jax.tree.leaves(step_sizes), strict=True
         )
+        if _coordinates_shape(grad) != step_size.shape
+    ]
+    raise ValueError(
+        f"{caller}: every gradient must have the shape of its parameter, got "
+        f"{', '.join(wrong)}. {_INIT_AGAIN}"
+    )
 
 
 def loss(caller: str, value: Any) -> None:
@@ -191,6 +195,11 @@ def _is_real(value: Any) -> bool:
 def _is_inexact(leaf: Any) -> bool:
     dtype = _dtype(leaf)
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def _coordinates_shape(leaf: Any) -> tuple[int, ...]:
+    """Real and imaginary parts are two coordinates, in a last axis of their own."""
+    return (*np.shape(leaf), 2) if jnp.iscomplexobj(leaf) else np.shape(leaf)
 
 
 def _dtype(value: Any) -> Any:

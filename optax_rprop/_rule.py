@@ -27,6 +27,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Variant = Literal["rprop-", "irprop-", "rprop+", "irprop+"]
 
@@ -68,12 +69,13 @@ def rprop_step(
     on_sign_change = ON_SIGN_CHANGE[variant]
     sign = _sign(grad)
     # A product of signs: a product of gradients would underflow.
-    kept = sign * prev_sign > 0
-    changed = sign * prev_sign < 0
+    agreement = sign * prev_sign
+    changed = agreement < 0
 
     grown = jnp.minimum(step_size * hyper.eta_plus, hyper.max_step_size)
     shrunk = _shrink(step_size, hyper)
-    new_step_size = jnp.where(changed, shrunk, jnp.where(kept, grown, step_size))
+    new_step_size = jnp.where(changed, shrunk, step_size)
+    new_step_size = jnp.where(agreement > 0, grown, new_step_size)
 
     remember = sign if on_sign_change == "step" else jnp.where(changed, _ZERO, sign)
     descent = _times_sign(new_step_size, remember)  # a sign of 0 stays
@@ -96,7 +98,8 @@ def reject_step(
     )
 
 
-_ONE, _ZERO = jnp.int8(1), jnp.int8(0)
+# NumPy's: a jax.Array made on import would start the backend too early.
+_ONE, _ZERO = np.int8(1), np.int8(0)
 
 
 def _sign(grad: jax.Array) -> jax.Array:

@@ -113,13 +113,13 @@ UPDATES = [
         "got the same leaves in PyTreeDef",
     ),
     (
-        {"dense": PARAMS["dense"] | {"bias": jnp.arange(3)}},
+        {"dense": PARAMS["dense"] | {"bias": jnp.arange(3, dtype="int32")}},
         TypeError,
         "rprop.update: every gradient must be a floating-point or complex array, got leaf "
         "['dense']['bias'] of dtype int32. Rprop follows the sign of a derivative.",
     ),
     (
-        {"dense": PARAMS["dense"] | {"bias": jnp.ones(2)}},
+        {"dense": PARAMS["dense"] | {"bias": jnp.ones(2, "float32")}},
         ValueError,
         "rprop.update: every gradient must have the shape of its parameter, got leaf "
         "['dense']['bias'] of dtype float32 and shape (2,) where the state has step sizes of shape (3,). "
@@ -187,7 +187,7 @@ def test_traced_values_are_not_checked():
 
 @pytest.mark.parametrize("init", [rprop().init, jax.jit(rprop().init)])
 def test_parameters_name_every_wrong_leaf(init):
-    params = PARAMS | {"step": jnp.asarray(3), "mask": jnp.ones(2, bool)}
+    params = PARAMS | {"step": jnp.asarray(3, "int32"), "mask": jnp.ones(2, bool)}
     with raises(
         TypeError,
         "rprop.init: every parameter must be a floating-point or complex array, got leaf "

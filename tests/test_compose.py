@@ -130,7 +130,7 @@ def test_inject_hyperparams_can_change_a_factor_on_the_way():
 @every_variant
 def test_vmap_over_restarts_equals_one_by_one(variant):
     _, _, loss = quadratic()
-    starts = jax.random.normal(jax.random.key(0), (5, 3))
+    starts = jax.random.normal(jax.random.key(0), (5, 3), "float32")
     together, states = jax.vmap(
         lambda start: descend(rprop(variant=variant), loss, start, 40)
     )(starts)

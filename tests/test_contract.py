@@ -89,7 +89,7 @@ def test_the_state_has_the_promised_dtypes(variant, dtype, x64):
 
 
 def test_the_state_takes_five_bytes_a_float32_parameter():
-    state = rprop_state(rprop().init(jnp.zeros((100, 10))))
+    state = rprop_state(rprop().init(jnp.zeros((100, 10), "float32")))
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(state[:2])) == 5 * 1000
 
 
@@ -242,7 +242,7 @@ def test_complex_parameters_are_pairs_of_real_ones(variant):
 
     tx = rprop(variant=variant)
     as_complex, _ = descend(tx, loss, params, 40)
-    as_pairs, _ = descend(tx, loss_of_pair, jnp.zeros((3, 2)), 40)
+    as_pairs, _ = descend(tx, loss_of_pair, jnp.zeros((3, 2), "float32"), 40)
     np.testing.assert_array_equal(as_complex.real, as_pairs[..., 0])
     np.testing.assert_array_equal(as_complex.imag, as_pairs[..., 1])
 

@@ -12,8 +12,10 @@ pytest.importorskip("flax", reason="flax is not installed")
 from flax import linen, nnx
 from flax.training import train_state
 
+# Flax promotes where x64 is enabled.
+pytestmark = pytest.mark.usefixtures("relaxed")
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
-INPUTS = jnp.linspace(-1.0, 1.0, 16)[:, None]
+INPUTS = jnp.linspace(-1.0, 1.0, 16, dtype="float32")[:, None]
 TARGETS = 2 * INPUTS + 3
 
 

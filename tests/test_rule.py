@@ -154,5 +154,5 @@ def test_infinite_gradients_have_a_sign_and_nan_has_none():
 def test_a_step_size_may_grow_without_bound():
     """Where the step size is infinite, a gradient of 0 still moves nothing."""
     tx = rprop(learning_rate=3e38, max_step_size=jnp.inf)
-    updates, _ = trajectory(tx, jnp.asarray([[1.0], [1.0], [1.0], [0.0]]))
+    updates, _ = trajectory(tx, jnp.asarray([[1.0], [1.0], [1.0], [0.0]], "float32"))
     np.testing.assert_array_equal(updates[2:, 0], [-jnp.inf, 0.0])
