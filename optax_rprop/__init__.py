@@ -1,5 +1,17 @@
-"""Rprop for JAX: the four published rules as an Optax gradient transformation."""
+"""Rprop for JAX: the four published rules as an Optax transformation, and a fit."""
 
+from optax_rprop._fit import fit
+from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._transform import VARIANTS, RpropState, rprop, scale_by_rprop
 
-__all__ = ["VARIANTS", "RpropState", "rprop", "scale_by_rprop"]
+__all__ = [
+    "VARIANTS",
+    "FitHistory",
+    "FitResult",
+    "FitState",
+    "FitStatus",
+    "RpropState",
+    "fit",
+    "rprop",
+    "scale_by_rprop",
+]

@@ -32,11 +32,11 @@ def hyperparameters(
     max_step_size: Any,
 ) -> None:
     """Raise unless each hyperparameter is a number in its range."""
-    initial = _number(caller, "learning_rate", learning_rate)
-    minus = _number(caller, "eta_minus", eta_minus)
-    plus = _number(caller, "eta_plus", eta_plus)
-    smallest = _number(caller, "min_step_size", min_step_size)
-    largest = _number(caller, "max_step_size", max_step_size)
+    initial = as_number(caller, "learning_rate", learning_rate)
+    minus = as_number(caller, "eta_minus", eta_minus)
+    plus = as_number(caller, "eta_plus", eta_plus)
+    smallest = as_number(caller, "min_step_size", min_step_size)
+    largest = as_number(caller, "max_step_size", max_step_size)
 
     if initial is not None and not 0 < initial < math.inf:
         raise ValueError(
@@ -81,7 +81,7 @@ def hyperparameters(
 def parameters(caller: str, params: Any) -> None:
     """Raise unless every leaf is a floating-point or complex array."""
     wrong = [
-        f"{_path(path)} of {_kind(leaf)}"
+        f"{path_name(path)} of {kind_of(leaf)}"
         for path, leaf in jax.tree.leaves_with_path(params)
         if not _is_inexact(leaf)
     ]
@@ -99,8 +99,8 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
     if structure != jax.tree.structure(step_sizes):
         have = [path for path, _ in jax.tree.leaves_with_path(grads)]
         want = [path for path, _ in jax.tree.leaves_with_path(step_sizes)]
-        wrong = [f"none for {_path(path)}" for path in want if path not in have]
-        wrong += [f"one for {_path(path)}" for path in have if path not in want]
+        wrong = [f"none for {path_name(path)}" for path in want if path not in have]
+        wrong += [f"one for {path_name(path)}" for path in have if path not in want]
         found = ", ".join(wrong) or f"the same leaves in {structure}"
         raise ValueError(
             f"{caller}: the gradients must have the tree structure of the parameters "
@@ -111,7 +111,7 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
         return  # the usual case, with no path spelled out
 
     wrong = [
-        f"{_path(path)} of {_kind(grad)}"
+        f"{path_name(path)} of {kind_of(grad)}"
         for path, grad in jax.tree.leaves_with_path(grads)
         if not _is_inexact(grad)
     ]
@@ -121,8 +121,8 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
             f"{', '.join(wrong)}. Rprop follows the sign of a derivative."
         )
     wrong = [
-        f"{_path(path)} of {_kind(grad)} and shape {np.shape(grad)} where the state has "
-        f"step sizes of shape {step_size.shape}"
+        f"{path_name(path)} of {kind_of(grad)} and shape {np.shape(grad)} where the "
+        f"state has step sizes of shape {step_size.shape}"
         for (path, grad), step_size in zip(
             jax.tree.leaves_with_path(grads), jax.tree.leaves(step_sizes), strict=True
         )
@@ -138,8 +138,8 @@ def loss(caller: str, value: Any) -> None:
     """Raise unless ``value`` is a real scalar."""
     if not _is_real(value):
         raise TypeError(
-            f"{caller}: value must be a real number, got {_kind(value)}. It is the loss "
-            "at the parameters where the gradient was taken."
+            f"{caller}: value must be a real number, got {kind_of(value)}. It is the "
+            "loss at the parameters where the gradient was taken."
         )
     if np.shape(value) != ():
         raise ValueError(
@@ -161,8 +161,10 @@ def loss_given(caller: str, variant: str, value: Any) -> None:
 _INIT_AGAIN = "Call init again after changing the model."
 
 
-def _number(caller: str, name: str, value: Any) -> float | None:
+def as_number(caller: str, name: str, value: Any) -> float | None:
     """``value`` as a float, or None where it is traced."""
+    if type(value) is float:
+        return value  # the usual case: a fit of a small problem takes microseconds
     if callable(value):
         raise TypeError(
             f"{caller}: {name} must be a number, got the function {value!r}. A schedule "
@@ -170,7 +172,7 @@ def _number(caller: str, name: str, value: Any) -> float | None:
         )
     if not _is_real(value):
         raise TypeError(
-            f"{caller}: {name} must be a real number, got {_kind(value)}. A Python "
+            f"{caller}: {name} must be a real number, got {kind_of(value)}. A Python "
             "float or a scalar array will do."
         )
     if np.shape(value) != ():
@@ -186,14 +188,14 @@ def _exceeds(low: float | None, high: float | None) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    dtype = _dtype(value)
+    dtype = dtype_of(value)
     return dtype is not None and (
         jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
     )
 
 
 def _is_inexact(leaf: Any) -> bool:
-    dtype = _dtype(leaf)
+    dtype = dtype_of(leaf)
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
 
 
@@ -202,7 +204,7 @@ def _coordinates_shape(leaf: Any) -> tuple[int, ...]:
     return (*np.shape(leaf), 2) if jnp.iscomplexobj(leaf) else np.shape(leaf)
 
 
-def _dtype(value: Any) -> Any:
+def dtype_of(value: Any) -> Any:
     """The dtype of an array, a traced or abstract one, or a number; else None."""
     if hasattr(value, "dtype"):
         return value.dtype
@@ -211,10 +213,10 @@ def _dtype(value: Any) -> Any:
     return None
 
 
-def _kind(value: Any) -> str:
-    dtype = _dtype(value)
+def kind_of(value: Any) -> str:
+    dtype = dtype_of(value)
     return type(value).__name__ if dtype is None else f"dtype {dtype}"
 
 
-def _path(path: tuple[Any, ...]) -> str:
+def path_name(path: tuple[Any, ...]) -> str:
     return f"leaf {jax.tree_util.keystr(path)}" if path else "the only leaf"

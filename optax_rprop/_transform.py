@@ -262,7 +262,7 @@ def _step_leaf(
     """One leaf's step, as one compiled kernel; the descent in the gradient's dtype."""
     # In the dtype of the step sizes, so that an array among them promotes nothing.
     hyper = Hyperparameters(*(jnp.asarray(h, step_size.dtype) for h in hyper))
-    step = rprop_step(_coordinates(grad), step_size, prev_sign, hyper, variant, loss_rose)
+    step = rprop_step(coordinates(grad), step_size, prev_sign, hyper, variant, loss_rose)
     if rejected is not None:
         step = jax.tree.map(
             functools.partial(jnp.where, rejected),
@@ -272,7 +272,7 @@ def _step_leaf(
     return step._replace(descent=_from_coordinates(step.descent, grad.dtype))
 
 
-def _coordinates(x: jax.Array) -> jax.Array:
+def coordinates(x: jax.Array) -> jax.Array:
     """The independent real coordinates of a leaf: a complex one has two an entry."""
     if jnp.iscomplexobj(x):
         # A last axis, so that a sharding of the parameter fits its state as well.

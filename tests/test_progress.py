@@ -1,0 +1,146 @@
+"""Progress: the same fit in chunks, a bar or a function, and Ctrl-C."""
+
+import contextlib
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from optax_rprop import FitStatus, fit
+
+START = jnp.zeros(2, "float32")
+
+
+def bowl(params):
+    return jnp.sum((params - jnp.asarray([1.0, -2.0], "float32")) ** 2)
+
+
+def assert_same(this, that):
+    jax.tree.map(np.testing.assert_array_equal, this, that)
+
+
+@pytest.mark.parametrize("history", [True, False])
+@pytest.mark.parametrize("rules", [{"max_steps": 300}, {"target_loss": 1e-9}])
+def test_progress_changes_no_bit(rules, history):
+    told = []
+    with_it = fit(
+        bowl, START, history=history, progress=lambda *n: told.append(n), **rules
+    )
+    assert_same(with_it, fit(bowl, START, history=history, **rules))
+    steps, losses, sizes = zip(*told, strict=True)
+    assert list(steps) == sorted(set(steps))
+    assert steps[-1] == with_it.num_steps
+    if history:
+        np.testing.assert_array_equal(
+            losses, with_it.history.loss[np.array(steps) - 1].astype("float32")
+        )
+        np.testing.assert_allclose(
+            sizes, with_it.history.step_size_mean[np.array(steps) - 1], rtol=1e-6
+        )
+
+
+def test_another_optimizer_has_no_step_size_to_tell(relaxed):
+    told = []
+    fit(
+        bowl,
+        START,
+        optimizer=optax.adam(0.1),
+        max_steps=3,
+        progress=lambda *n: told.append(n),
+    )
+    assert {size for _, _, size in told} == {None}
+
+
+def test_no_bar_where_the_output_is_no_terminal(capfd):
+    pytest.importorskip("tqdm", reason="tqdm is not installed")
+    fit(bowl, START, max_steps=50, progress=True)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bar_where_it_is_forced(capfd):
+    pytest.importorskip("tqdm", reason="tqdm is not installed")
+    fit(bowl, START, max_steps=50, progress="always")
+    bar = capfd.readouterr().err
+    assert "50/50" in bar
+    assert "loss=" in bar
+    assert "step size=" in bar
+
+
+def test_a_bar_on_a_terminal():
+    pytest.importorskip("tqdm", reason="tqdm is not installed")
+    import pty
+    import subprocess
+    import sys
+
+    main, terminal = pty.openpty()
+    code = (
+        "import jax.numpy as jnp, optax_rprop\n"
+        "optax_rprop.fit(lambda p: p**2, jnp.array(3.0), max_steps=50, progress=True)"
+    )
+    subprocess.run([sys.executable, "-c", code], stderr=terminal, check=True, timeout=120)
+    os.set_blocking(main, False)
+    written = b""
+    with contextlib.suppress(BlockingIOError):  # all has been read
+        while True:
+            written += os.read(main, 100_000)
+    os.close(terminal)
+    os.close(main)
+    assert b"50/50" in written
+
+
+def interrupting(after):
+    """A report that presses Ctrl-C once that many steps were taken."""
+
+    def report(num_steps, loss, step_size):
+        if num_steps >= after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return report
+
+
+def test_ctrl_c_ends_a_fit_between_chunks_and_it_can_go_on():
+    usual = signal.getsignal(signal.SIGINT)
+    first = fit(bowl, START, max_steps=400, progress=interrupting(after=20))
+    assert first.status is FitStatus.INTERRUPTED
+    assert 20 <= first.num_steps < 400
+    assert np.isfinite(first.loss)
+    assert first.history.loss.shape == (400,)
+    assert signal.getsignal(signal.SIGINT) is usual
+    rest = fit(bowl, START, max_steps=400 - first.num_steps, resume=first.last)
+    whole = fit(bowl, START, max_steps=400)
+    assert_same(
+        (rest.params, rest.loss, rest.last), (whole.params, whole.loss, whole.last)
+    )
+
+
+def test_ctrl_c_at_the_end_interrupts_nothing():
+    result = fit(bowl, START, max_steps=1, progress=interrupting(after=1))
+    assert result.status is FitStatus.MAX_STEPS
+
+
+def test_a_second_ctrl_c_is_raised_at_once():
+    def report(num_steps, loss, step_size):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    usual = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(bowl, START, max_steps=400, progress=report)
+    assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_in_another_thread_progress_works_without_ctrl_c():
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(
+            fit(bowl, START, max_steps=30, progress=lambda *numbers: None)
+        )
+    )
+    thread.start()
+    thread.join(timeout=120)
+    assert results[0].num_steps == 30
