@@ -76,8 +76,10 @@ def test_a_bar_on_a_terminal():
     import pty
     import subprocess
     import sys
+    import termios
 
     main, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
     code = (
         "import jax.numpy as jnp, optax_rprop\n"
         "optax_rprop.fit(lambda p: p**2, jnp.array(3.0), max_steps=50, progress=True)"
