@@ -1,5 +1,10 @@
 """Rprop for JAX: the four published rules as an Optax transformation, and a fit."""
 
+from optax_rprop._eight_bit import (
+    Rprop8bitState,
+    rprop_8bit,
+    scale_by_rprop_8bit,
+)
 from optax_rprop._fit import fit
 from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._transform import VARIANTS, RpropState, rprop, scale_by_rprop
@@ -10,8 +15,11 @@ __all__ = [
     "FitResult",
     "FitState",
     "FitStatus",
+    "Rprop8bitState",
     "RpropState",
     "fit",
     "rprop",
+    "rprop_8bit",
     "scale_by_rprop",
+    "scale_by_rprop_8bit",
 ]

@@ -63,19 +63,7 @@ def hyperparameters(
             f"{caller}: max_step_size must be positive, got {largest:g}. "
             "No step grows above it; 50 is usual, and inf sets no limit."
         )
-    # Compared as float32, which is what step sizes are: float32(0.1) is not 0.1.
-    if _exceeds(smallest, largest):
-        raise ValueError(
-            f"{caller}: min_step_size must not exceed max_step_size, got {smallest:g} "
-            f"and {largest:g}. They bound every step size; 1e-6 and 50 are usual."
-        )
-    if _exceeds(smallest, initial) or _exceeds(initial, largest):
-        bounds = " to ".join("?" if b is None else f"{b:g}" for b in (smallest, largest))
-        raise ValueError(
-            f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
-            f"got {initial:g} outside {bounds}. It is the initial step size; widen the "
-            "bounds if you mean it."
-        )
+    _in_order(caller, initial, smallest, largest)
 
 
 def parameters(caller: str, params: Any) -> None:
@@ -148,13 +136,29 @@ def loss(caller: str, value: Any) -> None:
         )
 
 
-def loss_given(caller: str, variant: str, value: Any) -> None:
-    """Raise unless the rule that looks at the loss was given one."""
-    if value is None:
-        raise TypeError(
-            f"{caller}: value must be the loss when variant is {variant!r}, got None. "
-            "Call update(grads, state, params, value=loss); a training loop that does "
-            "not hand value on needs one of the other rules."
+def loss_missing(caller: str, variant: str) -> None:
+    """Raise: the rule looks at the loss, and none was given."""
+    raise TypeError(
+        f"{caller}: value must be the loss when variant is {variant!r}, got None. Call "
+        "update(grads, state, params, value=loss); a training loop that does not hand "
+        "value on needs one of the other rules."
+    )
+
+
+def grid(
+    caller: str, learning_rate: Any, min_step_size: Any, max_step_size: Any, levels: int
+) -> None:
+    """Raise unless the step sizes lie on the 8-bit grid, in order and near enough."""
+    initial = _on_grid(caller, "learning_rate", learning_rate)
+    smallest = _on_grid(caller, "min_step_size", min_step_size)
+    largest = _on_grid(caller, "max_step_size", max_step_size)
+    _in_order(caller, initial, smallest, largest)
+    octaves = (levels - 1) // 4
+    if smallest is not None and largest is not None and largest > smallest * 2**octaves:
+        raise ValueError(
+            f"{caller}: max_step_size must be at most 2**{octaves} times min_step_size, "
+            f"got {largest:g} and {smallest:g}. One byte holds {levels} step sizes; "
+            "2**-20 and 2 are usual."
         )
 
 
@@ -181,6 +185,46 @@ def as_number(caller: str, name: str, value: Any) -> float | None:
             "groups of parameters with values of their own, use optax.multi_transform."
         )
     return None if isinstance(value, jax.core.Tracer) else float(value)
+
+
+def _on_grid(caller: str, name: str, value: Any) -> float | None:
+    """``value`` as a float, or None where it is traced; one of m * 2**k."""
+    size = as_number(caller, name, value)
+    if size is None:
+        return None
+    tiny, huge = (float(limit) for limit in (np.finfo("float32").tiny, 2.0**127))
+    if not tiny <= size <= huge:
+        raise ValueError(
+            f"{caller}: {name} must be positive and in the normal range of float32, got "
+            f"{size:g}. It is a step size, in the units of the parameters."
+        )
+    fraction, exponent = math.frexp(size)  # size = fraction * 2**exponent, 1/2 and up
+    below = math.floor(8 * fraction)
+    if 8 * fraction != below:
+        low, high = (math.ldexp(eighths / 8, exponent) for eighths in (below, below + 1))
+        raise ValueError(
+            f"{caller}: {name} must lie on the grid of 1, 1.25, 1.5 or 1.75 times a "
+            f"power of 2, got {size:g}. The nearest values are {low!r} and {high!r}."
+        )
+    return size
+
+
+def _in_order(
+    caller: str, initial: float | None, smallest: float | None, largest: float | None
+) -> None:
+    # Compared as float32, which is what step sizes are: float32(0.1) is not 0.1.
+    if _exceeds(smallest, largest):
+        raise ValueError(
+            f"{caller}: min_step_size must not exceed max_step_size, got {smallest:g} "
+            f"and {largest:g}. They bound every step size; 1e-6 and 50 are usual."
+        )
+    if _exceeds(smallest, initial) or _exceeds(initial, largest):
+        bounds = " to ".join("?" if b is None else f"{b:g}" for b in (smallest, largest))
+        raise ValueError(
+            f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
+            f"got {initial:g} outside {bounds}. It is the initial step size; widen the "
+            "bounds if you mean it."
+        )
 
 
 def _exceeds(low: float | None, high: float | None) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from optax_rprop._eight_bit import Rprop8bitState
 from optax_rprop._transform import RpropState, coordinates
 
 
@@ -18,9 +19,13 @@ class Diagnostics(NamedTuple):
 
 
 def rprop_states(opt_state: Any) -> list[RpropState]:
-    """Every RpropState in the state of a chain, of groups or of a wrapper."""
-    found = jax.tree.leaves(opt_state, is_leaf=lambda s: isinstance(s, RpropState))
-    return [state for state in found if isinstance(state, RpropState)]
+    """Every state of Rprop in that of a chain, of groups or of a wrapper, decoded."""
+
+    def is_rprop(state: Any) -> bool:
+        return isinstance(state, RpropState | Rprop8bitState)
+
+    found = filter(is_rprop, jax.tree.leaves(opt_state, is_leaf=is_rprop))
+    return [s.decode() if isinstance(s, Rprop8bitState) else s for s in found]
 
 
 def diagnose(grads: Any, before: Any, after: Any) -> Diagnostics:

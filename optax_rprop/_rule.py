@@ -23,6 +23,7 @@ References:
     algorithms" (irprop+ and irprop-).
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -40,62 +41,63 @@ ON_SIGN_CHANGE: dict[Variant, str] = {
 }
 
 
-class Hyperparameters(NamedTuple):
-    """The numbers of the rule, scalars."""
-
-    eta_minus: jax.typing.ArrayLike
-    eta_plus: jax.typing.ArrayLike
-    min_step_size: jax.typing.ArrayLike
-    max_step_size: jax.typing.ArrayLike
-
-
 class Step(NamedTuple):
-    """What one step yields, each of the shape of the gradient."""
+    """What a step decides, each of the shape of the gradient."""
 
-    descent: jax.Array  # what to subtract from the parameter; dtype of the step sizes
-    step_size: jax.Array
-    sign: jax.Array  # int8, the sign to remember
+    step_size: jax.Array  # D'
+    sign: jax.Array  # int8, to remember; also the direction of the move, 0 to stay
+    undo: jax.Array | None  # bool, where to move by +p*D instead; None for nowhere
 
 
 def rprop_step(
     grad: jax.Array,
     step_size: jax.Array,
     prev_sign: jax.Array,
-    hyper: Hyperparameters,
+    grow: Callable[[jax.Array], jax.Array],
+    shrink: Callable[[jax.Array], jax.Array],
     variant: Variant,
     loss_rose: jax.Array | bool = False,
+    rejected: jax.Array | None = None,
 ) -> Step:
-    """One step of ``variant`` for real arrays; ``loss_rose`` matters to irprop+ alone."""
+    """One step of ``variant`` for real arrays.
+
+    ``grow`` and ``shrink`` know the factors and bounds of the step sizes. ``loss_rose``
+    and ``rejected`` are scalars: the first matters to irprop+ alone, the second, for a
+    loss that is not finite, to every rule.
+    """
     on_sign_change = ON_SIGN_CHANGE[variant]
     sign = _sign(grad)
-    # A product of signs: a product of gradients would underflow.
-    agreement = sign * prev_sign
-    changed = agreement < 0
+    # Signs are compared, for a product of gradients would underflow.
+    kept = (sign == prev_sign) & (sign != 0)  # s*p > 0
+    changed = (sign == -prev_sign) & (sign != 0)  # s*p < 0
 
-    grown = jnp.minimum(step_size * hyper.eta_plus, hyper.max_step_size)
-    shrunk = _shrink(step_size, hyper)
-    new_step_size = jnp.where(changed, shrunk, step_size)
-    new_step_size = jnp.where(agreement > 0, grown, new_step_size)
-
+    new_step_size = jnp.where(changed, shrink(step_size), step_size)
+    new_step_size = jnp.where(kept, grow(step_size), new_step_size)
     remember = sign if on_sign_change == "step" else jnp.where(changed, _ZERO, sign)
-    descent = _times_sign(new_step_size, remember)  # a sign of 0 stays
-
+    undo = None
     if on_sign_change == "undo":
-        descent = jnp.where(changed, _undo(step_size, prev_sign), descent)
+        undo = changed
     elif on_sign_change == "undo if the loss rose":
-        descent = jnp.where(changed & loss_rose, _undo(step_size, prev_sign), descent)
-    return Step(descent, new_step_size, remember)
+        undo = changed & loss_rose
+
+    if rejected is not None:
+        new_step_size = jnp.where(rejected, shrink(step_size), new_step_size)
+        remember = jnp.where(rejected, _ZERO, remember)
+        undo = rejected if undo is None else rejected | undo
+    return Step(new_step_size, remember, undo)
 
 
-def reject_step(
-    step_size: jax.Array, prev_sign: jax.Array, hyper: Hyperparameters
-) -> Step:
-    """Every rule's answer to a loss that is not finite: back, and smaller steps."""
-    return Step(
-        descent=_undo(step_size, prev_sign),
-        step_size=_shrink(step_size, hyper),
-        sign=jnp.zeros_like(prev_sign),
-    )
+def descent(step: Step, step_size: jax.Array, prev_sign: jax.Array) -> jax.Array:
+    """What to subtract from the parameter; step size and sign are the old ones."""
+    move = times_sign(step.step_size, step.sign)
+    if step.undo is None:
+        return move
+    return jnp.where(step.undo, times_sign(step_size, -prev_sign), move)
+
+
+def times_sign(step_size: jax.Array, sign: jax.Array) -> jax.Array:
+    """``sign * step_size``, where 0 times an infinite step size is 0."""
+    return jnp.where(sign > 0, step_size, jnp.where(sign < 0, -step_size, 0.0))
 
 
 # NumPy's: a jax.Array made on import would start the backend too early.
@@ -106,17 +108,3 @@ def _sign(grad: jax.Array) -> jax.Array:
     """Sign as int8; NaN has none, so it counts as 0 and the coordinate stays."""
     # Not jnp.sign: it hands NaN on, and a NaN has no int8.
     return jnp.where(grad > 0, _ONE, jnp.where(grad < 0, -_ONE, _ZERO))
-
-
-def _times_sign(step_size: jax.Array, sign: jax.Array) -> jax.Array:
-    """``sign * step_size``, where 0 times an infinite step size is 0."""
-    return jnp.where(sign > 0, step_size, jnp.where(sign < 0, -step_size, 0.0))
-
-
-def _undo(step_size: jax.Array, prev_sign: jax.Array) -> jax.Array:
-    """The last move taken back: nothing, where the coordinate did not step."""
-    return _times_sign(step_size, -prev_sign)
-
-
-def _shrink(step_size: jax.Array, hyper: Hyperparameters) -> jax.Array:
-    return jnp.maximum(step_size * hyper.eta_minus, hyper.min_step_size)

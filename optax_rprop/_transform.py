@@ -8,16 +8,19 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop import _checks
-from optax_rprop._rule import (
-    Hyperparameters,
-    Step,
-    Variant,
-    reject_step,
-    rprop_step,
-)
+from optax_rprop._rule import Variant, descent, rprop_step
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """The names of the four rules, for loops over all of them."""
+
+
+class Hyperparameters(NamedTuple):
+    """The numbers of the rule, scalars."""
+
+    eta_minus: jax.typing.ArrayLike
+    eta_plus: jax.typing.ArrayLike
+    min_step_size: jax.typing.ArrayLike
+    max_step_size: jax.typing.ArrayLike
 
 
 class RpropState(NamedTuple):
@@ -205,8 +208,8 @@ def _scale_by_rprop(
     def init_fn(params: optax.Params) -> RpropState:
         _checks.parameters(f"{name}.init", params)
         return RpropState(
-            step_sizes=_coordinates_like(params, learning_rate, _step_size_dtype),
-            prev_signs=_coordinates_like(params, 0, lambda _: jnp.int8),
+            step_sizes=coordinates_like(params, learning_rate, _step_size_dtype),
+            prev_signs=coordinates_like(params, 0, lambda _: jnp.int8),
             prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
         )
 
@@ -221,30 +224,19 @@ def _scale_by_rprop(
         del params, extra_args
         assert isinstance(state, RpropState)
         _checks.gradients(f"{name}.update", updates, state.step_sizes)
-        if variant == "irprop+":
-            _checks.loss_given(f"{name}.update", variant, value)
-
-        prev_value = state.prev_value
-        loss_rose: jax.Array | bool = False
-        rejected: jax.Array | None = None
-        if value is not None:
-            _checks.loss(f"{name}.update", value)
-            value = jnp.asarray(value, prev_value.dtype)
-            loss_rose = value > prev_value
-            rejected = ~jnp.isfinite(value)
-            prev_value = jnp.where(rejected, prev_value, value)
-
+        loss_rose, rejected, prev_value = look_at_loss(
+            f"{name}.update", variant, value, state.prev_value
+        )
         structure: Any = jax.tree.structure(updates)
         leaves = map(jax.tree.leaves, (updates, state.step_sizes, state.prev_signs))
         steps = [
             _step_leaf(*leaf, hyper, variant, loss_rose, rejected)
             for leaf in zip(*leaves, strict=True)
         ]
-        return structure.unflatten(step.descent for step in steps), RpropState(
-            step_sizes=structure.unflatten(step.step_size for step in steps),
-            prev_signs=structure.unflatten(step.sign for step in steps),
-            prev_value=prev_value,
+        updates, step_sizes, prev_signs = (
+            structure.unflatten(step[part] for step in steps) for part in range(3)
         )
+        return updates, RpropState(step_sizes, prev_signs, prev_value)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -258,18 +250,41 @@ def _step_leaf(
     variant: Variant,
     loss_rose: jax.Array | bool,
     rejected: jax.Array | None,
-) -> Step:
-    """One leaf's step, as one compiled kernel; the descent in the gradient's dtype."""
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A leaf's update, step sizes and signs, as one compiled kernel."""
     # In the dtype of the step sizes, so that an array among them promotes nothing.
-    hyper = Hyperparameters(*(jnp.asarray(h, step_size.dtype) for h in hyper))
-    step = rprop_step(coordinates(grad), step_size, prev_sign, hyper, variant, loss_rose)
-    if rejected is not None:
-        step = jax.tree.map(
-            functools.partial(jnp.where, rejected),
-            reject_step(step_size, prev_sign, hyper),
-            step,
-        )
-    return step._replace(descent=_from_coordinates(step.descent, grad.dtype))
+    eta_minus, eta_plus, smallest, largest = (
+        jnp.asarray(number, step_size.dtype) for number in hyper
+    )
+    step = rprop_step(
+        coordinates(grad),
+        step_size,
+        prev_sign,
+        lambda size: jnp.minimum(size * eta_plus, largest),
+        lambda size: jnp.maximum(size * eta_minus, smallest),
+        variant,
+        loss_rose,
+        rejected,
+    )
+    update = from_coordinates(descent(step, step_size, prev_sign), grad.dtype)
+    return update, step.step_size, step.sign
+
+
+def look_at_loss(
+    caller: str,
+    variant: Variant,
+    value: jax.typing.ArrayLike | None,
+    prev_value: jax.Array,
+) -> tuple[jax.Array | bool, jax.Array | None, jax.Array]:
+    """Whether the loss rose, whether it rejects the step, and the loss to remember."""
+    if value is None:
+        if variant == "irprop+":
+            _checks.loss_missing(caller, variant)
+        return False, None, prev_value
+    _checks.loss(caller, value)
+    value = jnp.asarray(value, prev_value.dtype)
+    rejected = ~jnp.isfinite(value)
+    return value > prev_value, rejected, jnp.where(rejected, prev_value, value)
 
 
 def coordinates(x: jax.Array) -> jax.Array:
@@ -280,13 +295,13 @@ def coordinates(x: jax.Array) -> jax.Array:
     return x
 
 
-def _from_coordinates(x: jax.Array, dtype: Any) -> jax.Array:
+def from_coordinates(x: jax.Array, dtype: Any) -> jax.Array:
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return jax.lax.complex(x[..., 0], x[..., 1]).astype(dtype)
     return x.astype(dtype)
 
 
-def _coordinates_like(params: Any, fill_value: Any, dtype: Any) -> Any:
+def coordinates_like(params: Any, fill_value: Any, dtype: Any) -> Any:
     """A tree of ``fill_value`` for every coordinate, sharded like the parameters."""
 
     def leaf(param: Any) -> jax.Array:

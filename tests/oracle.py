@@ -45,6 +45,12 @@ class Oracle:
             self.error = error
         return np.array(moves, self.dtype)
 
+    def _grow(self, delta):
+        return min(delta * self.eta_plus, self.largest)
+
+    def _shrink(self, delta):
+        return max(delta * self.eta_minus, self.smallest)
+
     def _coordinate(self, i, g, rose):
         sign = 0
         if g > 0:
@@ -54,12 +60,12 @@ class Oracle:
         before, old_delta = self.sign[i], self.delta[i]
 
         if sign * before > 0:
-            self.delta[i] = min(old_delta * self.eta_plus, self.largest)
+            self.delta[i] = self._grow(old_delta)
             self.sign[i] = sign
             return -self.delta[i] if sign > 0 else self.delta[i]
 
         if sign * before < 0:
-            self.delta[i] = max(old_delta * self.eta_minus, self.smallest)
+            self.delta[i] = self._shrink(old_delta)
             if self.variant == "rprop-":
                 self.sign[i] = sign
                 return -self.delta[i] if sign > 0 else self.delta[i]
@@ -75,8 +81,33 @@ class Oracle:
 
     def _reject(self, i):
         before, old_delta = self.sign[i], self.delta[i]
-        self.delta[i] = max(old_delta * self.eta_minus, self.smallest)
+        self.delta[i] = self._shrink(old_delta)
         self.sign[i] = 0
         if before == 0:
             return self.dtype(0)
         return old_delta if before > 0 else -old_delta
+
+
+class GridOracle(Oracle):
+    """The same branches where step sizes are the entries of a list: the 8-bit grid."""
+
+    def __init__(
+        self,
+        variant,
+        size,
+        *,
+        learning_rate=0.125,
+        min_step_size=2**-20,
+        max_step_size=2.0,
+    ):
+        super().__init__(variant, size, np.float32, learning_rate=learning_rate)
+        sizes = [m * 2.0**k for k in range(-126, 127) for m in (1, 1.25, 1.5, 1.75)]
+        self.grid = [
+            np.float32(size) for size in sizes if min_step_size <= size <= max_step_size
+        ]
+
+    def _grow(self, delta):
+        return self.grid[min(self.grid.index(delta) + 1, len(self.grid) - 1)]
+
+    def _shrink(self, delta):
+        return self.grid[max(self.grid.index(delta) - 4, 0)]

@@ -5,20 +5,31 @@ import functools
 import jax
 import jax.numpy as jnp
 import optax
+import pytest
 
-from optax_rprop import RpropState
+from optax_rprop import VARIANTS, Rprop8bitState, RpropState, rprop, rprop_8bit
+
+# What makes a transformation: four rules, twice.
+every_rule = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(functools.partial(factory, variant=variant), id=f"{name}{variant}")
+        for name, factory in (("", rprop), ("8bit-", rprop_8bit))
+        for variant in VARIANTS
+    ],
+)
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
 
 def rprop_state(state):
-    """The RpropState inside the state of a chain or a wrapper."""
-    (found,) = (
-        leaf
-        for leaf in jax.tree.leaves(state, is_leaf=lambda s: isinstance(s, RpropState))
-        if isinstance(leaf, RpropState)
-    )
-    return found
+    """The state of Rprop inside that of a chain or a wrapper, decoded if it is 8-bit."""
+
+    def is_rprop(state):
+        return isinstance(state, RpropState | Rprop8bitState)
+
+    (found,) = filter(is_rprop, jax.tree.leaves(state, is_leaf=is_rprop))
+    return found.decode() if isinstance(found, Rprop8bitState) else found
 
 
 def trajectory(tx, gradients, values=None):

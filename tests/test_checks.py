@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import optax_rprop
-from optax_rprop import rprop, scale_by_rprop
+from optax_rprop import rprop, rprop_8bit, scale_by_rprop
 
 PARAMS = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
 
@@ -86,6 +86,40 @@ HYPERPARAMETERS = [
         ValueError,
         "rprop: max_step_size must be a scalar, got shape (3,). For groups of parameters "
         "with values of their own, use optax.multi_transform.",
+    ),
+]
+
+GRID = [
+    (
+        {"learning_rate": 0.1},
+        ValueError,
+        "rprop_8bit: learning_rate must lie on the grid of 1, 1.25, 1.5 or 1.75 times a "
+        "power of 2, got 0.1. The nearest values are 0.09375 and 0.109375.",
+    ),
+    ({"max_step_size": 1.9}, ValueError, "The nearest values are 1.75 and 2.0."),
+    (
+        {"min_step_size": 0.0},
+        ValueError,
+        "rprop_8bit: min_step_size must be positive and in the normal range of float32, "
+        "got 0. It is a step size, in the units of the parameters.",
+    ),
+    ({"learning_rate": float("inf")}, ValueError, "in the normal range of float32, got"),
+    (
+        {"max_step_size": 4.0},
+        ValueError,
+        "rprop_8bit: max_step_size must be at most 2**21 times min_step_size, got 4 and "
+        "9.53674e-07. One byte holds 85 step sizes; 2**-20 and 2 are usual.",
+    ),
+    ({"learning_rate": 4.0}, ValueError, "got 4 outside 9.53674e-07 to 2."),
+    (
+        {"min_step_size": 1.0, "max_step_size": 0.5},
+        ValueError,
+        "must not exceed max_step",
+    ),
+    (
+        {"learning_rate": "0.5"},
+        TypeError,
+        "learning_rate must be a real number, got str.",
     ),
 ]
 
@@ -167,6 +201,12 @@ def test_hyperparameters(arguments, kind, message):
         rprop(**arguments)
     with raises(kind, message.replace("rprop: ", "scale_by_rprop: ")):
         scale_by_rprop(**arguments)
+
+
+@pytest.mark.parametrize(("arguments", "kind", "message"), GRID)
+def test_hyperparameters_on_the_grid(arguments, kind, message):
+    with raises(kind, message):
+        rprop_8bit(**arguments)
 
 
 def test_bounds_are_compared_in_the_precision_of_the_step_sizes():

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from runs import DTYPES, descend, quadratic, rprop_state
+from runs import DTYPES, descend, every_rule, quadratic, rprop_state
 
 from optax_rprop import VARIANTS, RpropState, rprop, scale_by_rprop
 
@@ -42,18 +42,18 @@ def rosenbrock(dtype):
     ("problem", "num_steps"), [(quadratic, 100), (rosenbrock, 10000)]
 )
 @pytest.mark.parametrize("dtype", ["float32", "complex64"])
-@every_variant
-def test_it_optimizes_within_a_budget_of_steps(variant, dtype, problem, num_steps):
+@every_rule
+def test_it_optimizes_within_a_budget_of_steps(make, dtype, problem, num_steps):
     params, target, loss = problem(dtype)
-    path, _ = descend(rprop(variant=variant), loss, params, num_steps)
+    path, _ = descend(make(), loss, params, num_steps)
     np.testing.assert_allclose(path[-1], target, rtol=3e-2, atol=3e-2)
 
 
 @every_dtype
-@every_variant
-def test_the_state_and_the_updates_keep_their_types(variant, dtype, x64):
+@every_rule
+def test_the_state_and_the_updates_keep_their_types(make, dtype, x64):
     params, _, loss = quadratic(dtype)
-    tx = rprop(variant=variant)
+    tx = make()
     state = tx.init(params)
 
     @jax.jit
@@ -93,10 +93,10 @@ def test_the_state_takes_five_bytes_a_float32_parameter():
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(state[:2])) == 5 * 1000
 
 
-@every_variant
-def test_init_and_update_agree_on_types_eager_and_compiled(variant):
+@every_rule
+def test_init_and_update_agree_on_types_eager_and_compiled(make):
     params = {"w": jnp.ones((2, 3), "bfloat16"), "b": 1.0}
-    tx = rprop(variant=variant)
+    tx = make()
     eager, compiled = tx.init(params), jax.jit(tx.init)(params)
     _, updated = tx.update(params, eager, value=1.0)
     _, compiled_update = jax.jit(tx.update)(params, compiled, value=1.0)
@@ -106,9 +106,9 @@ def test_init_and_update_agree_on_types_eager_and_compiled(variant):
     assert types[0] == types[1] == types[2] == types[3]
 
 
-@every_variant
-def test_init_takes_abstract_parameters(variant):
-    tx = rprop(variant=variant)
+@every_rule
+def test_init_takes_abstract_parameters(make):
+    tx = make()
     shapes = {
         "a": jax.ShapeDtypeStruct((2, 3), "float16"),
         "c": jax.ShapeDtypeStruct((), "complex64"),
@@ -135,10 +135,10 @@ def test_tree_get_finds_every_field():
         np.testing.assert_array_equal(found, getattr(rprop_state(state), field))
 
 
-@every_variant
-def test_a_second_call_does_not_compile_again(variant):
+@every_rule
+def test_a_second_call_does_not_compile_again(make):
     params, _, loss = quadratic()
-    tx = rprop(variant=variant)
+    tx = make()
     traces = []
 
     @jax.jit
@@ -195,10 +195,10 @@ def test_leaves_of_mixed_precision_keep_their_own(variant, x64):
     assert rprop_state(state).step_sizes["double"].dtype == "float64"
 
 
-@every_variant
-def test_none_and_empty_leaves_pass_through(variant):
+@every_rule
+def test_none_and_empty_leaves_pass_through(make):
     params = {"w": jnp.ones(2), "frozen": None, "empty": jnp.zeros((0, 3))}
-    tx = rprop(variant=variant)
+    tx = make()
     updates, state = tx.update(params, tx.init(params), value=0.0)
     assert updates["frozen"] is None
     assert updates["empty"].shape == (0, 3)
@@ -207,12 +207,12 @@ def test_none_and_empty_leaves_pass_through(variant):
 
 
 @every_dtype
-@every_variant
-def test_scaling_the_gradients_changes_no_bit(variant, dtype, x64):
+@every_rule
+def test_scaling_the_gradients_changes_no_bit(make, dtype, x64):
     """By any factor that keeps them in the normal range of their dtype."""
     rng = np.random.default_rng(5)
     gradients = rng.choice([-1.0, 1.0, 0.0], p=[0.45, 0.45, 0.1], size=(30, 8))
-    tx = rprop(variant=variant)
+    tx = make()
     scales = (1e-4, 1e4) if dtype == "float16" else (1e-37, 1e37)
     plain, small, large = (
         _updates(tx, jnp.asarray(gradients * scale, dtype)) for scale in (1.0, *scales)
@@ -233,14 +233,14 @@ def _updates(tx, gradients):
     return np.asarray(scan(tx.init(gradients[0]))[1]).astype("complex128")
 
 
-@every_variant
-def test_complex_parameters_are_pairs_of_real_ones(variant):
+@every_rule
+def test_complex_parameters_are_pairs_of_real_ones(make):
     params, _, loss = quadratic("complex64")
 
     def loss_of_pair(pair):
         return loss(jax.lax.complex(pair[..., 0], pair[..., 1]))
 
-    tx = rprop(variant=variant)
+    tx = make()
     as_complex, _ = descend(tx, loss, params, 40)
     as_pairs, _ = descend(tx, loss_of_pair, jnp.zeros((3, 2), "float32"), 40)
     np.testing.assert_array_equal(as_complex.real, as_pairs[..., 0])

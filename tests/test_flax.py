@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import rprop_state
+from runs import every_rule, rprop_state
 
 from optax_rprop import VARIANTS, rprop
 
@@ -71,10 +71,10 @@ def test_linen_train_state_as_it_comes():
         state.apply_gradients(grads=gradients)
 
 
-@every_variant
-def test_nnx_optimizer_with_value(variant):
+@every_rule
+def test_nnx_optimizer_with_value(make):
     model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
-    optimizer = nnx.Optimizer(model, rprop(variant=variant), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, make(), wrt=nnx.Param)
 
     @nnx.jit
     def step(model, optimizer):

@@ -20,6 +20,7 @@ ROOMS = [
     "_fit_checks",
     "_rule",
     "_transform",
+    "_eight_bit",
     "_diagnostics",
     "_gradients",
     "_result",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from runs import rprop_state
+from runs import every_rule, rprop_state
 
 from optax_rprop import VARIANTS, rprop
 
@@ -64,11 +64,11 @@ def test_eager_init_under_automatic_axes_keeps_the_sharding(variant):
         assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, P(None, "x")), 3)
 
 
-@every_variant
-def test_the_compiled_update_holds_no_collective(variant):
+@every_rule
+def test_the_compiled_update_holds_no_collective(make):
     mesh = mesh_of(AxisType.Auto)
     params = sharded_params(mesh)
-    tx = rprop(variant=variant)
+    tx = make()
     state = tx.init(params)
     compiled = jax.jit(tx.update).lower(params, state, params, value=1.0).compile()
     program = compiled.as_text()
@@ -83,12 +83,12 @@ def test_the_compiled_update_holds_no_collective(variant):
     assert all(jax.tree.leaves(same))
 
 
-@every_variant
-def test_eight_devices_take_the_steps_of_one(variant):
+@every_rule
+def test_eight_devices_take_the_steps_of_one(make):
     mesh = mesh_of(AxisType.Auto)
     rng = np.random.default_rng(0)
     gradients = jnp.asarray(rng.normal(size=(6, 8, 3)), "float32")
-    tx = rprop(variant=variant)
+    tx = make()
 
     def run(place):
         state, every = tx.init(place(gradients[0])), []

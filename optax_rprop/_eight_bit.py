@@ -1,0 +1,301 @@
+"""The same rule where a step size and a sign share one byte.
+
+A step size only ever moves by two fixed factors, so on a grid it needs no rounding. The
+grid has four steps an octave, with the mantissas 1, 1.25, 1.5 and 1.75: to grow is one
+step up (by 1.25, 1.2, 1.167 or 1.143, on average by the fourth root of 2, 1.189), and to
+shrink is four steps down, exactly a half. There are 85 levels, 21 octaves, and three
+signs: 255 codes.
+
+A float32 whose mantissa is one of these four has only zeros in its last 21 bits, and what
+is before them counts the steps of the grid. So a level becomes a step size by a shift.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop import _checks
+from optax_rprop._rule import Variant, descent, rprop_step
+from optax_rprop._transform import (
+    VARIANTS,
+    RpropState,
+    coordinates,
+    coordinates_like,
+    from_coordinates,
+    look_at_loss,
+)
+
+LEVELS = 85
+_SHIFT = 21  # the bits of a float32 that are zero all over the grid
+_SHRINK = np.uint8(4)
+
+
+class Rprop8bitState(NamedTuple):
+    """All that 8-bit Rprop remembers between two steps: 1 byte a parameter.
+
+    Attributes:
+        codes: A tree like the parameters, uint8: the level of the step size above
+            ``min_step_size``, 0 to 84, plus 85 if the remembered sign is 1 and 170 if it
+            is -1. A complex leaf of shape ``(...)`` has codes of shape ``(..., 2)``.
+        min_step_size: A float32 scalar: the step size of level 0.
+        prev_value: As in :class:`RpropState`.
+
+    Example:
+        >>> import optax_rprop
+        >>> tx = optax_rprop.scale_by_rprop_8bit()
+        >>> _, state = tx.update(-3.0, tx.init(1.0))
+        >>> decoded = state.decode()
+        >>> float(decoded.step_sizes), int(decoded.prev_signs)
+        (0.125, -1)
+    """
+
+    codes: optax.Params
+    min_step_size: jax.Array
+    prev_value: jax.Array
+
+    def decode(self) -> RpropState:
+        """The same state with step sizes (float32) and signs (int8) as arrays.
+
+        Of a state that ``jax.vmap`` made, for many lanes at once, it is
+        ``jax.vmap(Rprop8bitState.decode)(state)``.
+        """
+        return RpropState(
+            step_sizes=jax.tree.map(
+                lambda code: _size(_decode(code)[0], self.min_step_size), self.codes
+            ),
+            prev_signs=jax.tree.map(lambda code: _decode(code)[1], self.codes),
+            prev_value=self.prev_value,
+        )
+
+
+def rprop_8bit(
+    learning_rate: jax.typing.ArrayLike = 2**-3,
+    min_step_size: jax.typing.ArrayLike = 2**-20,
+    max_step_size: jax.typing.ArrayLike = 2.0,
+    *,
+    variant: Variant = "irprop-",
+) -> optax.GradientTransformationExtraArgs:
+    r"""Rprop with one byte of state a parameter, exactly.
+
+    The rules of :func:`rprop` on a grid of step sizes, four to an octave:
+
+    .. math::
+
+        \Delta \in \{1, 1.25, 1.5, 1.75\} \cdot 2^k, \qquad
+        \Delta_{\min} \le \Delta \le \Delta_{\max} \le 2^{21} \Delta_{\min}
+
+    A step size grows to the next one on the grid, on average by
+    :math:`\eta^+ = 2^{1/4} \approx 1.189`, and shrinks by :math:`\eta^- = 1/2`. Nothing
+    is rounded. Take it for models whose optimizer state has to be small; elsewhere
+    :func:`rprop` lets you choose the factors.
+
+    Args:
+        learning_rate: The initial step size, in the units of the parameters; on the grid.
+        min_step_size: The lower bound of the step sizes; on the grid.
+        max_step_size: The upper bound of the step sizes; on the grid, and at most
+            :math:`2^{21}` times ``min_step_size``.
+        variant: The rule, one of :data:`VARIANTS`.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs`` as :func:`rprop` returns, with the
+        same ``update``; its state holds a :class:`Rprop8bitState`, whose ``decode()``
+        gives step sizes and signs as arrays.
+
+    Raises:
+        ValueError: A hyperparameter is not on the grid (the message names the nearest
+            values), out of order, or the bounds are too far apart. From ``update``: as in
+            :func:`rprop`.
+        TypeError: As in :func:`rprop`.
+
+    Example:
+        Down ``x**2`` from 0.25: 0.125, the next on the grid, 0.15625, over the minimum,
+        and half of that after a step at rest:
+
+        >>> import optax, optax_rprop
+        >>> tx = optax_rprop.rprop_8bit(learning_rate=0.125)
+        >>> x = 0.25
+        >>> state = tx.init(x)
+        >>> for _ in range(4):
+        ...     updates, state = tx.update(2 * x, state)
+        ...     x = optax.apply_updates(x, updates)
+        ...     print(f"{x:.6f}")
+        0.125000
+        -0.031250
+        -0.031250
+        0.046875
+
+    References:
+        Igel and Huesken (2003), "Empirical evaluation of the improved Rprop learning
+        algorithms", for the rules; the grid is this package's own.
+    """
+    return optax.chain(
+        _scale_by_rprop_8bit(
+            "rprop_8bit", learning_rate, min_step_size, max_step_size, variant
+        ),
+        optax.scale(-1.0),
+    )
+
+
+def scale_by_rprop_8bit(
+    learning_rate: jax.typing.ArrayLike = 2**-3,
+    min_step_size: jax.typing.ArrayLike = 2**-20,
+    max_step_size: jax.typing.ArrayLike = 2.0,
+    *,
+    variant: Variant = "irprop-",
+) -> optax.GradientTransformationExtraArgs:
+    """The building block under :func:`rprop_8bit`: the same steps, not negated.
+
+    As :func:`scale_by_rprop` is to :func:`rprop`.
+
+    Args:
+        learning_rate: As in :func:`rprop_8bit`, and so for all that follow.
+        min_step_size: The lower bound of the step sizes.
+        max_step_size: The upper bound of the step sizes.
+        variant: The rule, one of :data:`VARIANTS`.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs`` whose state is a
+        :class:`Rprop8bitState`.
+
+    Raises:
+        ValueError: As in :func:`rprop_8bit`.
+        TypeError: As in :func:`rprop_8bit`.
+
+    Example:
+        >>> import optax_rprop
+        >>> tx = optax_rprop.scale_by_rprop_8bit()
+        >>> state = tx.init(1.0)
+        >>> for gradient in [-3.0, -0.001]:
+        ...     update, state = tx.update(gradient, state)
+        ...     print(f"{update:.5f}")
+        -0.12500
+        -0.15625
+
+    References:
+        See :func:`rprop_8bit`.
+    """
+    return _scale_by_rprop_8bit(
+        "scale_by_rprop_8bit", learning_rate, min_step_size, max_step_size, variant
+    )
+
+
+def _scale_by_rprop_8bit(
+    name: str,
+    learning_rate: jax.typing.ArrayLike,
+    min_step_size: jax.typing.ArrayLike,
+    max_step_size: jax.typing.ArrayLike,
+    variant: Variant,
+) -> optax.GradientTransformationExtraArgs:
+    """The transformation; ``name`` is the public function that errors speak of."""
+    _checks.variant(name, variant, VARIANTS)
+    _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
+
+    def init_fn(params: optax.Params) -> Rprop8bitState:
+        _checks.parameters(f"{name}.init", params)
+        return Rprop8bitState(
+            codes=coordinates_like(
+                params, _level(learning_rate, min_step_size), lambda _: jnp.uint8
+            ),
+            min_step_size=jnp.asarray(min_step_size, jnp.float32),
+            prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
+        )
+
+    def update_fn(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        value: jax.typing.ArrayLike | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, Rprop8bitState]:
+        del params, extra_args
+        assert isinstance(state, Rprop8bitState)
+        _checks.gradients(f"{name}.update", updates, state.codes)
+        loss_rose, rejected, prev_value = look_at_loss(
+            f"{name}.update", variant, value, state.prev_value
+        )
+        structure: Any = jax.tree.structure(updates)
+        highest = _level(max_step_size, min_step_size)
+        steps = [
+            _step_leaf(
+                grad, code, state.min_step_size, highest, variant, loss_rose, rejected
+            )
+            for grad, code in zip(
+                jax.tree.leaves(updates), jax.tree.leaves(state.codes), strict=True
+            )
+        ]
+        updates, codes = (
+            structure.unflatten(step[part] for step in steps) for part in range(2)
+        )
+        return updates, state._replace(codes=codes, prev_value=prev_value)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+@functools.partial(jax.jit, static_argnames="variant", inline=True)
+def _step_leaf(
+    grad: jax.Array,
+    code: jax.Array,
+    min_step_size: jax.Array,
+    highest: jax.Array,
+    variant: Variant,
+    loss_rose: jax.Array | bool,
+    rejected: jax.Array | None,
+) -> tuple[jax.Array, jax.Array]:
+    """A leaf's update and codes, as one compiled kernel."""
+    level, prev_sign = _decode(code)
+    step = rprop_step(
+        coordinates(grad),
+        level,
+        prev_sign,
+        lambda level: jnp.where(level < highest, level + np.uint8(1), highest),
+        lambda level: jnp.where(level > _SHRINK, level - _SHRINK, np.uint8(0)),
+        variant,
+        loss_rose,
+        rejected,
+    )
+    new_code = _encode(step.step_size, step.sign)
+    # Out of the new code, so that the parameters are written without the old one.
+    new_level, new_sign = _decode(new_code)
+    step = step._replace(step_size=_size(new_level, min_step_size), sign=new_sign)
+    update = descent(step, _size(level, min_step_size), prev_sign)
+    return from_coordinates(update, grad.dtype), new_code
+
+
+_POSITIVE, _NEGATIVE = np.uint8(LEVELS), np.uint8(2 * LEVELS)
+
+
+def _encode(level: jax.Array, sign: jax.Array) -> jax.Array:
+    return jnp.where(
+        sign > 0, level + _POSITIVE, jnp.where(sign < 0, level + _NEGATIVE, level)
+    )
+
+
+def _decode(code: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Level and sign."""
+    negative, signed = code >= _NEGATIVE, code >= _POSITIVE
+    level = jnp.where(
+        negative, code - _NEGATIVE, jnp.where(signed, code - _POSITIVE, code)
+    )
+    sign = jnp.where(negative, np.int8(-1), jnp.where(signed, np.int8(1), np.int8(0)))
+    return level, sign
+
+
+def _steps_from_zero(size: jax.typing.ArrayLike) -> jax.Array:
+    """The steps of the grid between ``size`` and the smallest float32."""
+    bits = jax.lax.bitcast_convert_type(jnp.asarray(size, jnp.float32), jnp.uint32)
+    return bits >> _SHIFT
+
+
+def _level(size: jax.typing.ArrayLike, min_step_size: jax.typing.ArrayLike) -> jax.Array:
+    steps = _steps_from_zero(size) - _steps_from_zero(min_step_size)
+    return steps.astype(jnp.uint8)
+
+
+def _size(level: jax.Array, min_step_size: jax.Array) -> jax.Array:
+    bits = (level.astype(jnp.uint32) + _steps_from_zero(min_step_size)) << _SHIFT
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
