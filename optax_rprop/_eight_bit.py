@@ -8,6 +8,9 @@ signs: 255 codes.
 
 A float32 whose mantissa is one of these four has only zeros in its last 21 bits, and what
 is before them counts the steps of the grid. So a level becomes a step size by a shift.
+
+A code is a level plus 0, 85 or 170 for the remembered sign. 85 and 170 have all of their
+bits different: that tells equal signs from opposite ones in one operation on bytes.
 """
 
 import functools
@@ -19,7 +22,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks
-from optax_rprop._rule import Variant, descent, rprop_step
+from optax_rprop._rule import Variant, rprop_step, sign_of, signed
 from optax_rprop._transform import (
     VARIANTS,
     RpropState,
@@ -30,8 +33,9 @@ from optax_rprop._transform import (
 )
 
 LEVELS = 85
+_PLUS, _MINUS = np.uint8(LEVELS), np.uint8(2 * LEVELS)
+_GROW, _SHRINK = np.uint8(1), np.uint8(4)
 _SHIFT = 21  # the bits of a float32 that are zero all over the grid
-_SHRINK = np.uint8(4)
 
 
 class Rprop8bitState(NamedTuple):
@@ -65,9 +69,12 @@ class Rprop8bitState(NamedTuple):
         """
         return RpropState(
             step_sizes=jax.tree.map(
-                lambda code: _size(_decode(code)[0], self.min_step_size), self.codes
+                lambda code: _size(code - _sign(code), self.min_step_size), self.codes
             ),
-            prev_signs=jax.tree.map(lambda code: _decode(code)[1], self.codes),
+            prev_signs=jax.tree.map(
+                lambda code: jnp.sign(_last_step(code, self.min_step_size)).astype(jnp.int8),
+                self.codes,
+            ),
             prev_value=self.prev_value,
         )
 
@@ -247,42 +254,38 @@ def _step_leaf(
     rejected: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """A leaf's update and codes, as one compiled kernel."""
-    level, prev_sign = _decode(code)
+    prev_sign = _sign(code)
+    level = code - prev_sign
+    sign = sign_of(coordinates(grad), _PLUS, _MINUS)
     step = rprop_step(
-        coordinates(grad),
+        sign,
+        (sign & prev_sign) != 0,
+        (sign | prev_sign) == (_PLUS | _MINUS),
         level,
-        prev_sign,
-        lambda level: jnp.where(level < highest, level + np.uint8(1), highest),
-        lambda level: jnp.where(level > _SHRINK, level - _SHRINK, np.uint8(0)),
+        lambda level: jnp.minimum(level + _GROW, highest),
+        lambda level: jnp.maximum(level, _SHRINK) - _SHRINK,
         variant,
         loss_rose,
         rejected,
     )
-    new_code = _encode(step.step_size, step.sign)
+    new_code = step.step_size + step.sign
     # Out of the new code, so that the parameters are written without the old one.
-    new_level, new_sign = _decode(new_code)
-    step = step._replace(step_size=_size(new_level, min_step_size), sign=new_sign)
-    update = descent(step, _size(level, min_step_size), prev_sign)
+    update = _last_step(new_code, min_step_size)
+    if step.undo is not None:
+        update = jnp.where(step.undo, -_last_step(code, min_step_size), update)
     return from_coordinates(update, grad.dtype), new_code
 
 
-_POSITIVE, _NEGATIVE = np.uint8(LEVELS), np.uint8(2 * LEVELS)
+def _sign(code: jax.Array) -> jax.Array:
+    """0, 85 or 170."""
+    return jnp.where(code >= _MINUS, _MINUS, jnp.where(code >= _PLUS, _PLUS, np.uint8(0)))
 
 
-def _encode(level: jax.Array, sign: jax.Array) -> jax.Array:
-    return jnp.where(
-        sign > 0, level + _POSITIVE, jnp.where(sign < 0, level + _NEGATIVE, level)
-    )
-
-
-def _decode(code: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Level and sign."""
-    negative, signed = code >= _NEGATIVE, code >= _POSITIVE
-    level = jnp.where(
-        negative, code - _NEGATIVE, jnp.where(signed, code - _POSITIVE, code)
-    )
-    sign = jnp.where(negative, np.int8(-1), jnp.where(signed, np.int8(1), np.int8(0)))
-    return level, sign
+def _last_step(code: jax.Array, min_step_size: jax.Array) -> jax.Array:
+    """What a coordinate of this code has just subtracted from its parameter."""
+    sign = _sign(code)
+    size = _size(code - sign, min_step_size)
+    return signed(size, sign == _PLUS, sign == _MINUS)
 
 
 def _steps_from_zero(size: jax.typing.ArrayLike) -> jax.Array:

@@ -24,7 +24,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,35 +45,33 @@ class Step(NamedTuple):
     """What a step decides, each of the shape of the gradient."""
 
     step_size: jax.Array  # D'
-    sign: jax.Array  # int8, to remember; also the direction of the move, 0 to stay
+    sign: jax.Array  # to remember; also where to move: -s*D', and nowhere at 0
     undo: jax.Array | None  # bool, where to move by +p*D instead; None for nowhere
 
 
 def rprop_step(
-    grad: jax.Array,
+    sign: jax.Array,
+    kept: jax.Array,
+    changed: jax.Array,
     step_size: jax.Array,
-    prev_sign: jax.Array,
     grow: Callable[[jax.Array], jax.Array],
     shrink: Callable[[jax.Array], jax.Array],
     variant: Variant,
-    loss_rose: jax.Array | bool = False,
-    rejected: jax.Array | None = None,
+    loss_rose: jax.Array | bool,
+    rejected: jax.Array | None,
 ) -> Step:
-    """One step of ``variant`` for real arrays.
+    """One step of ``variant`` for real arrays, whatever holds a sign and a step size.
 
-    ``grow`` and ``shrink`` know the factors and bounds of the step sizes. ``loss_rose``
-    and ``rejected`` are scalars: the first matters to irprop+ alone, the second, for a
-    loss that is not finite, to every rule.
+    ``kept`` is where s*p > 0 and ``changed`` where s*p < 0; ``grow`` and ``shrink`` know
+    the factors and bounds. ``loss_rose`` and ``rejected`` are scalars: the first matters
+    to irprop+ alone, the second, for a loss that is not finite, to every rule.
     """
     on_sign_change = ON_SIGN_CHANGE[variant]
-    sign = _sign(grad)
-    # Signs are compared, for a product of gradients would underflow.
-    kept = (sign == prev_sign) & (sign != 0)  # s*p > 0
-    changed = (sign == -prev_sign) & (sign != 0)  # s*p < 0
+    none = jnp.zeros((), sign.dtype)
 
     new_step_size = jnp.where(changed, shrink(step_size), step_size)
     new_step_size = jnp.where(kept, grow(step_size), new_step_size)
-    remember = sign if on_sign_change == "step" else jnp.where(changed, _ZERO, sign)
+    remember = sign if on_sign_change == "step" else jnp.where(changed, none, sign)
     undo = None
     if on_sign_change == "undo":
         undo = changed
@@ -82,29 +80,19 @@ def rprop_step(
 
     if rejected is not None:
         new_step_size = jnp.where(rejected, shrink(step_size), new_step_size)
-        remember = jnp.where(rejected, _ZERO, remember)
+        remember = jnp.where(rejected, none, remember)
         undo = rejected if undo is None else rejected | undo
     return Step(new_step_size, remember, undo)
 
 
-def descent(step: Step, step_size: jax.Array, prev_sign: jax.Array) -> jax.Array:
-    """What to subtract from the parameter; step size and sign are the old ones."""
-    move = times_sign(step.step_size, step.sign)
-    if step.undo is None:
-        return move
-    return jnp.where(step.undo, times_sign(step_size, -prev_sign), move)
+def sign_of(grad: jax.Array, plus: np.integer[Any], minus: np.integer[Any]) -> jax.Array:
+    """``plus``, ``minus`` or 0. NaN has no sign: it counts as 0."""
+    # Not jnp.sign: it hands NaN on, and a NaN is no integer.
+    zero = plus.dtype.type(0)
+    return jnp.where(grad > 0, plus, jnp.where(grad < 0, minus, zero))
 
 
-def times_sign(step_size: jax.Array, sign: jax.Array) -> jax.Array:
-    """``sign * step_size``, where 0 times an infinite step size is 0."""
-    return jnp.where(sign > 0, step_size, jnp.where(sign < 0, -step_size, 0.0))
-
-
-# NumPy's: a jax.Array made on import would start the backend too early.
-_ONE, _ZERO = np.int8(1), np.int8(0)
-
-
-def _sign(grad: jax.Array) -> jax.Array:
-    """Sign as int8; NaN has none, so it counts as 0 and the coordinate stays."""
-    # Not jnp.sign: it hands NaN on, and a NaN has no int8.
-    return jnp.where(grad > 0, _ONE, jnp.where(grad < 0, -_ONE, _ZERO))
+def signed(size: jax.Array, plus: jax.Array, minus: jax.Array) -> jax.Array:
+    """``size`` where ``plus``, ``-size`` where ``minus``, else 0."""
+    # No product with the sign: 0 times an infinite step size has to be 0.
+    return jnp.where(plus, size, jnp.where(minus, -size, 0.0))

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_rprop import _checks
-from optax_rprop._rule import Variant, descent, rprop_step
+from optax_rprop._rule import Variant, rprop_step, sign_of, signed
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """The names of the four rules, for loops over all of them."""
@@ -256,18 +257,24 @@ def _step_leaf(
     eta_minus, eta_plus, smallest, largest = (
         jnp.asarray(number, step_size.dtype) for number in hyper
     )
+    sign = sign_of(coordinates(grad), np.int8(1), np.int8(-1))
     step = rprop_step(
-        coordinates(grad),
+        sign,
+        # Not by their product: one of gradients would underflow, one of int8 is slow.
+        jnp.abs(sign + prev_sign) == 2,
+        jnp.abs(sign - prev_sign) == 2,
         step_size,
-        prev_sign,
         lambda size: jnp.minimum(size * eta_plus, largest),
         lambda size: jnp.maximum(size * eta_minus, smallest),
         variant,
         loss_rose,
         rejected,
     )
-    update = from_coordinates(descent(step, step_size, prev_sign), grad.dtype)
-    return update, step.step_size, step.sign
+    update = signed(step.step_size, step.sign > 0, step.sign < 0)
+    if step.undo is not None:
+        last = signed(step_size, prev_sign > 0, prev_sign < 0)
+        update = jnp.where(step.undo, -last, update)
+    return from_coordinates(update, grad.dtype), step.step_size, step.sign
 
 
 def look_at_loss(
