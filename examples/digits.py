@@ -7,7 +7,6 @@ flax, matplotlib and scikit-learn, which brings the digits.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import flax.linen as nn
@@ -19,9 +18,8 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-import optax_rprop
+from optax_rprop import fit, rprop
 
-START_TIME = time.perf_counter()
 SEED, NUM_EPOCHS = 0, 60  # much longer, and float32 rounds the loss to 0
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", type=Path, default="digits.png")
@@ -32,7 +30,7 @@ split = train_test_split(images / 16, digits, stratify=digits, random_state=SEED
 x, x_held_out, y, y_held_out = map(jnp.asarray, split)
 network = nn.Sequential([nn.Dense(64), nn.tanh, nn.Dense(10)])
 # Clipping keeps every sign, so Rprop steps as without; it shows how the two chain.
-optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax_rprop.rprop())
+optimizer = optax.chain(optax.clip_by_global_norm(1.0), rprop())
 
 
 def loss_and_accuracy(params, x, y):
@@ -41,36 +39,40 @@ def loss_and_accuracy(params, x, y):
     return losses.mean(), (logits.argmax(axis=1) == y).mean()
 
 
-def epoch(carry, _):
-    params, state = carry
-    grads, _ = jax.grad(loss_and_accuracy, has_aux=True)(params, x, y)
-    updates, state = optimizer.update(grads, state, params)
-    params = optax.apply_updates(params, updates)
-    loss, training = loss_and_accuracy(params, x, y)
-    _, held_out = loss_and_accuracy(params, x_held_out, y_held_out)
-    step_sizes, _ = ravel_pytree(optax.tree.get(state, "step_sizes"))
-    spread = jnp.quantile(step_sizes, jnp.array([0.05, 0.5, 0.95]))
-    return (params, state), (loss, training, held_out, spread)
+@jax.jit
+def look(state):
+    loss, training = loss_and_accuracy(state.params, x, y)
+    _, held_out = loss_and_accuracy(state.params, x_held_out, y_held_out)
+    step_sizes, _ = ravel_pytree(optax.tree.get(state.opt_state, "step_sizes"))
+    quantiles = jnp.quantile(step_sizes, jnp.array([0.05, 0.5, 0.95]))
+    return loss, training, held_out, *quantiles
 
 
 params = network.init(jax.random.key(SEED), x)
-train = jax.jit(lambda carry: jax.lax.scan(epoch, carry, length=NUM_EPOCHS))
-_, (loss, training, held_out, spread) = train((params, optimizer.init(params)))
+last, seen = None, []
+one_step = {"optimizer": optimizer, "max_steps": 1, "has_aux": True}
 print("epoch      loss  training accuracy  held-out accuracy")
-for i in [0, *range(4, NUM_EPOCHS, 5)]:
-    print(f"{i + 1:5}  {loss[i]:.2e}  {training[i]:17.4f}  {held_out[i]:17.4f}")
+for epoch in range(1, NUM_EPOCHS + 1):
+    # An epoch is one step, and `resume` goes on where the last call ended. One call with
+    # max_steps=NUM_EPOCHS takes the same steps, with no look at them in between.
+    last = fit(loss_and_accuracy, params, x, y, resume=last, **one_step).last
+    loss, training, held_out, *quantiles = look(last)
+    seen.append((loss, *quantiles))
+    if epoch == 1 or epoch % 5 == 0:
+        print(f"{epoch:5}  {loss:.2e}  {training:17.4f}  {held_out:17.4f}")
 
 epochs = range(1, NUM_EPOCHS + 1)
+losses, low, median, high = zip(*seen, strict=True)
 figure = Figure(figsize=(8, 3.2), dpi=150, layout="constrained")  # needs no screen
 left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
-left.semilogy(epochs, loss, color="#0072B2")
+left.semilogy(epochs, losses, color="#0072B2")
 left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy (nats)")
-right.fill_between(epochs, *spread[:, ::2].T, color="#F7DFAE", lw=0, label="5-95 %")
-right.semilogy(epochs, spread[:, 1], color="#B34700", label="median")
+right.fill_between(epochs, low, high, color="#F7DFAE", lw=0, label="5-95 %")
+right.semilogy(epochs, median, color="#B34700", label="median")
 right.set(title="Step sizes", xlabel="epoch", ylabel="step size (parameter units)")
 right.legend(frameon=False, loc="lower left")
 figure.savefig(out)
 
-assert training[-1] > 0.99, f"training accuracy should pass 0.99, got {training[-1]}"
-assert held_out[-1] > 0.92, f"held-out accuracy should pass 0.92, got {held_out[-1]}"
-print(f"OK: {out} drawn, {time.perf_counter() - START_TIME:.1f} seconds.")
+assert training > 0.99, f"training accuracy should pass 0.99, got {training}"
+assert held_out > 0.92, f"held-out accuracy should pass 0.92, got {held_out}"
+print(f"OK: {out} drawn, held-out accuracy {held_out:.3f}.")

@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks
-from optax_rprop._rule import Variant, rprop_step, sign_of, signed
+from optax_rprop._rule import Variant, rprop_step, sign_of, where
 from optax_rprop._transform import (
     VARIANTS,
     RpropState,
@@ -72,7 +72,9 @@ class Rprop8bitState(NamedTuple):
                 lambda code: _size(code - _sign(code), self.min_step_size), self.codes
             ),
             prev_signs=jax.tree.map(
-                lambda code: jnp.sign(_last_step(code, self.min_step_size)).astype(jnp.int8),
+                lambda code: jnp.sign(_last_step(code, self.min_step_size)).astype(
+                    jnp.int8
+                ),
                 self.codes,
             ),
             prev_value=self.prev_value,
@@ -272,20 +274,20 @@ def _step_leaf(
     # Out of the new code, so that the parameters are written without the old one.
     update = _last_step(new_code, min_step_size)
     if step.undo is not None:
-        update = jnp.where(step.undo, -_last_step(code, min_step_size), update)
+        update = where(step.undo, -_last_step(code, min_step_size), update)
     return from_coordinates(update, grad.dtype), new_code
 
 
 def _sign(code: jax.Array) -> jax.Array:
     """0, 85 or 170."""
-    return jnp.where(code >= _MINUS, _MINUS, jnp.where(code >= _PLUS, _PLUS, np.uint8(0)))
+    return where(code >= _MINUS, _MINUS, where(code >= _PLUS, _PLUS, np.uint8(0)))
 
 
 def _last_step(code: jax.Array, min_step_size: jax.Array) -> jax.Array:
     """What a coordinate of this code has just subtracted from its parameter."""
     sign = _sign(code)
     size = _size(code - sign, min_step_size)
-    return signed(size, sign == _PLUS, sign == _MINUS)
+    return where(sign == _PLUS, size, where(sign == _MINUS, -size, np.float32(0)))
 
 
 def _steps_from_zero(size: jax.typing.ArrayLike) -> jax.Array:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks
-from optax_rprop._rule import Variant, rprop_step, sign_of, signed
+from optax_rprop._rule import Variant, rprop_step, sign_of, where
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """The names of the four rules, for loops over all of them."""
@@ -242,6 +242,10 @@ def _scale_by_rprop(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+# The bits that differ between the signs 1 and -1.
+_OPPOSITE = np.int8(1) ^ np.int8(-1)
+
+
 @functools.partial(jax.jit, static_argnames="variant", inline=True)
 def _step_leaf(
     grad: jax.Array,
@@ -257,12 +261,14 @@ def _step_leaf(
     eta_minus, eta_plus, smallest, largest = (
         jnp.asarray(number, step_size.dtype) for number in hyper
     )
+    # Finite, so that a sign of 0 times a step size is 0.
+    largest = jnp.minimum(largest, np.finfo(step_size.dtype).max)
     sign = sign_of(coordinates(grad), np.int8(1), np.int8(-1))
     step = rprop_step(
         sign,
-        # Not by their product: one of gradients would underflow, one of int8 is slow.
-        jnp.abs(sign + prev_sign) == 2,
-        jnp.abs(sign - prev_sign) == 2,
+        # Not by a product: that of gradients would underflow, that of int8 is slow.
+        (sign == prev_sign) & (sign != 0),
+        (sign ^ prev_sign) == _OPPOSITE,
         step_size,
         lambda size: jnp.minimum(size * eta_plus, largest),
         lambda size: jnp.maximum(size * eta_minus, smallest),
@@ -270,10 +276,10 @@ def _step_leaf(
         loss_rose,
         rejected,
     )
-    update = signed(step.step_size, step.sign > 0, step.sign < 0)
+    update = step.sign.astype(step_size.dtype) * step.step_size
     if step.undo is not None:
-        last = signed(step_size, prev_sign > 0, prev_sign < 0)
-        update = jnp.where(step.undo, -last, update)
+        last_update = prev_sign.astype(step_size.dtype) * step_size
+        update = where(step.undo, -last_update, update)
     return from_coordinates(update, grad.dtype), step.step_size, step.sign
 
 

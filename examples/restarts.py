@@ -1,0 +1,78 @@
+"""Restart one small network 256 times, all at once, and keep the best.
+
+Five inputs are +1 or -1, and the network of four hidden units has to tell whether their
+product is +1 or -1: parity. From most starts Rprop ends in a local minimum or on a
+plateau. So many starts are fitted side by side with `jax.vmap`, each until it reaches the
+target. Needs matplotlib.
+
+    python examples/restarts.py [--out picture.png]
+"""
+
+import argparse
+import functools
+import itertools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from optax_rprop import FitStatus, fit
+
+NUM_STARTS, NUM_INPUTS, NUM_HIDDEN = 256, 5, 4
+MAX_STEPS, TARGET = 500, 0.01
+parser = argparse.ArgumentParser()
+parser.add_argument("--out", type=Path, default="restarts.png")
+out = parser.parse_args().out
+
+x = jnp.array(list(itertools.product([-1.0, 1.0], repeat=NUM_INPUTS)))
+y = x.prod(axis=1)
+
+
+def init(key):
+    shapes = {"w": (NUM_INPUTS, NUM_HIDDEN), "b": (NUM_HIDDEN,), "v": (NUM_HIDDEN,)}
+    keys = dict(zip(shapes, jax.random.split(key, len(shapes)), strict=True))
+    return {k: 0.5 * jax.random.normal(keys[k], shape) for k, shape in shapes.items()}
+
+
+def predict(params, x):
+    return jnp.tanh(jnp.tanh(x @ params["w"] + params["b"]) @ params["v"])
+
+
+def loss_fn(params, x, y):
+    return jnp.mean((predict(params, x) - y) ** 2)
+
+
+starts = jax.vmap(init)(jax.random.split(jax.random.key(0), NUM_STARTS))
+fit_one = functools.partial(fit, loss_fn, target_loss=TARGET, max_steps=MAX_STEPS)
+# Every leaf of the result has one more axis in front, an entry for each start.
+results = jax.vmap(fit_one, in_axes=(0, None, None))(starts, x, y)
+
+num_reached = int((results.status == FitStatus.TARGET_REACHED).sum())
+best = results.loss.argmin()
+best_params = jax.tree.map(lambda leaf: leaf[best], results.params)
+num_right = int((jnp.sign(predict(best_params, x)) == y).sum())
+print(f"{num_reached} of {NUM_STARTS} starts reached a loss of {TARGET}")
+print(f"median loss {jnp.median(results.loss):.4f}, best {results.loss[best]:.4f}")
+print(
+    f"start {best} has {num_right} of {len(y)} right in {results.num_steps[best]} steps"
+)
+
+figure = Figure(figsize=(8, 3.4), dpi=150, layout="constrained")  # needs no screen
+curves, spread = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+curves.plot(results.history.loss.T, color="0.5", lw=0.4, alpha=0.4)
+label = f"the best of {NUM_STARTS}"
+curves.plot(results.history.loss[best], color="#D55E00", lw=2, label=label)
+curves.set(title="Every start", xlabel="step", ylabel="mean squared error", ylim=(0, 0.6))
+curves.legend(frameon=False)
+bins = np.linspace(0, 0.6, 61)  # the first one ends at TARGET
+spread.hist(results.loss, bins, orientation="horizontal", color="#0072B2")
+spread.set(title="Where they end", xlabel="number of starts")
+spread.text(num_reached + 3, 0.008, "at the target")
+figure.savefig(out)
+
+assert num_right == len(y), f"the best start has {num_right} of {len(y)} right"
+assert results.loss[best] <= TARGET, f"its loss is {results.loss[best]}, above {TARGET}"
+assert 3 <= num_reached < 128, f"a few should reach the target, not {num_reached}"
+print(f"OK: {out} drawn, the best of {NUM_STARTS} starts has every sign right.")
