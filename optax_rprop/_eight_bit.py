@@ -209,7 +209,7 @@ def _scale_by_rprop_8bit(
             codes=coordinates_like(
                 params, _level(learning_rate, min_step_size), lambda _: jnp.uint8
             ),
-            min_step_size=jnp.asarray(min_step_size, jnp.float32),
+            min_step_size=jnp.array(min_step_size, jnp.float32),  # a copy
             prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
         )
 

@@ -319,6 +319,8 @@ def coordinates_like(params: Any, fill_value: Any, dtype: Any) -> Any:
 
     def leaf(param: Any) -> jax.Array:
         filled = jnp.full_like(param, fill_value, dtype(jnp.result_type(param)))
+        if filled is fill_value:  # a scalar out of an array: else leaves share a buffer
+            filled = jnp.copy(filled)
         if jnp.issubdtype(jnp.result_type(param), jnp.complexfloating):
             return jnp.stack([filled, filled], axis=-1)
         return filled

@@ -158,6 +158,17 @@ def test_donated_buffers_are_reused(make):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
 
 
+@every_rule
+def test_no_two_leaves_share_a_buffer(make):
+    """Nor does one with a hyperparameter: a donated buffer is gone."""
+    learning_rate = jnp.asarray(0.25)
+    params = {"a": jnp.zeros(()), "b": jnp.zeros(()), "c": jnp.zeros(())}
+    tx = make(learning_rate)
+    donating = jax.jit(lambda g, s: tx.update(g, s, value=0.0)[1], donate_argnums=1)
+    state = donating(params, tx.init(params))
+    assert rprop_state(state).step_sizes["a"] == learning_rate
+
+
 @pytest.mark.parametrize("variant", ["rprop-", "irprop-"])
 def test_differentiable_in_the_initial_step_size(variant):
     """While signs hold still, x after n steps is x0 - D * (1 + 1.2 + ...)."""
