@@ -1,11 +1,13 @@
 """``fit``: one call from parameters and data to a result."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_rprop import _fit_checks
@@ -154,6 +156,9 @@ _finish = jax.jit(finish, static_argnums=0)
 _step_size_mean = jax.jit(step_size_mean)
 
 
+_SECONDS_A_REPORT = 0.2
+
+
 def _fit_in_chunks(
     problem: Problem,
     rules: Rules,
@@ -161,38 +166,41 @@ def _fit_in_chunks(
     args: Any,
     resume: FitState | None,
     report: Report,
-    seconds_a_chunk: float = 0.2,
 ) -> FitResult:
     """The same loop, left a few times a second to report and to look for Ctrl-C."""
     carry = _start(problem, rules, params, args, resume)
     num_steps, chunk, going_on = 0, 1, True
-    blocks = []
+    blocks, lengths = [], []
+    reported = -math.inf
     with deferred_interrupt() as interrupted:
         while going_on:
             began = time.perf_counter()
             stop_at = min(num_steps + chunk, problem.max_steps)
             carry, history = _block(problem, rules, args, carry, stop_at)
-            step_size = _step_size_mean(carry.state.opt_state)
             taken = carry.num_steps.item() - num_steps
             num_steps += taken
-            blocks.append(jax.tree.map(lambda h, k=taken: h[:k], history))
-            report(
-                num_steps,
-                carry.loss.item(),
-                None if step_size is None else step_size.item(),
-            )
+            blocks.append(history)
+            lengths.append(taken)
             running = carry.status.item() == FitStatus.MAX_STEPS
             going_on = running and num_steps < problem.max_steps
+            now = time.perf_counter()
+            # Twice as many steps at a time, or half, to keep to the time of a report.
+            chunk = chunk * 2 if now - began < _SECONDS_A_REPORT else max(1, chunk // 2)
+            if not going_on or now - reported >= _SECONDS_A_REPORT:
+                reported = now
+                size = _step_size_mean(carry.state.opt_state)
+                report(
+                    num_steps, carry.loss.item(), None if size is None else size.item()
+                )
             if interrupted():
                 break
-            # Twice as many steps at a time, or half, to keep to a fifth of a second.
-            faster = time.perf_counter() - began < seconds_a_chunk
-            chunk = chunk * 2 if faster else max(1, chunk // 2)
-    padding = problem.max_steps - num_steps
-    history = jax.tree.map(
-        lambda *b: jnp.pad(jnp.concatenate(b), (0, padding), constant_values=jnp.nan),
-        *blocks,
-    )
+
+    def join(*series: jax.Array) -> jax.Array:
+        taken = [np.asarray(s)[:k] for s, k in zip(series, lengths, strict=True)]
+        padding = (0, problem.max_steps - num_steps)
+        return jnp.pad(np.concatenate(taken), padding, constant_values=jnp.nan)
+
+    history = jax.tree.map(join, *blocks)
     result: FitResult = _finish(problem, rules, args, carry, history)
     if going_on:
         interrupted_status = jnp.asarray(int(FitStatus.INTERRUPTED), jnp.int32)
