@@ -7,11 +7,13 @@ a wrong kind a TypeError. Traced values are not checked: they have no value yet.
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+State = TypeVar("State")
 
 
 def variant(caller: str, name: Any, names: Collection[str]) -> None:
@@ -79,6 +81,16 @@ def parameters(caller: str, params: Any) -> None:
             f"{', '.join(wrong)}. Leave such leaves out with optax.masked, or make them "
             "None."
         )
+
+
+def state(caller: str, value: Any, kind: type[State]) -> State:
+    """``value``; raise unless it is of the ``kind`` that init returns."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{caller}: state must be a {kind.__name__}, got {type(value).__name__}. It "
+            "is what init returned, and then what the update before did."
+        )
+    return value
 
 
 def gradients(caller: str, grads: Any, step_sizes: Any) -> None:

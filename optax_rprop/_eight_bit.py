@@ -222,7 +222,7 @@ def _scale_by_rprop_8bit(
         **extra_args: Any,
     ) -> tuple[optax.Updates, Rprop8bitState]:
         del params, extra_args
-        assert isinstance(state, Rprop8bitState)
+        state = _checks.state(f"{name}.update", state, Rprop8bitState)
         _checks.gradients(f"{name}.update", updates, state.codes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value

@@ -1,5 +1,6 @@
 """Validation of what the user passed to ``fit``; the template is that of _checks.py."""
 
+import math
 from typing import Any
 
 import jax
@@ -65,8 +66,14 @@ def arguments(
                 f"{caller}: patience must be at least 1, got {at_least_one:g}. It is a "
                 "number of steps; 50 to 200 is usual."
             )
-    if target_loss is not None:
-        as_number(caller, "target_loss", target_loss)
+    target = (
+        None if target_loss is None else as_number(caller, "target_loss", target_loss)
+    )
+    if target is not None and math.isnan(target):
+        raise ValueError(
+            f"{caller}: target_loss must be a number, got {target:g}. No loss is at or "
+            "below it; None asks for no target."
+        )
     tolerance = None if step_tol is None else as_number(caller, "step_tol", step_tol)
     if tolerance is not None and not tolerance > 0:
         raise ValueError(

@@ -27,6 +27,8 @@ class FitStatus(enum.IntEnum):
     INTERRUPTED = 5
     MAX_STEPS = 6
 
+    __str__ = enum.Enum.__str__  # the name, not the number
+
     @property
     def advice(self) -> str:
         """What this status means, and what to do about it."""

@@ -223,7 +223,7 @@ def _scale_by_rprop(
         **extra_args: Any,
     ) -> tuple[optax.Updates, RpropState]:
         del params, extra_args
-        assert isinstance(state, RpropState)
+        state = _checks.state(f"{name}.update", state, RpropState)
         _checks.gradients(f"{name}.update", updates, state.step_sizes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value

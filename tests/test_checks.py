@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 import optax_rprop
-from optax_rprop import rprop, rprop_8bit, scale_by_rprop
+from optax_rprop import rprop, rprop_8bit, scale_by_rprop, scale_by_rprop_8bit
 
 PARAMS = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
 
@@ -259,6 +259,18 @@ def test_losses(value, kind, message):
     state = tx.init(PARAMS)
     with raises(kind, message):
         tx.update(PARAMS, state, value=value)
+
+
+@pytest.mark.parametrize("scale_by", [scale_by_rprop, scale_by_rprop_8bit])
+def test_the_state_of_something_else(scale_by):
+    tx = scale_by()
+    expected = type(tx.init(PARAMS)).__name__
+    with raises(
+        TypeError,
+        f"{scale_by.__name__}.update: state must be a {expected}, got tuple. It is what "
+        "init returned, and then what the update before did.",
+    ):
+        tx.update(PARAMS, ())
 
 
 def test_an_error_loses_nothing():

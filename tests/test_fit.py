@@ -188,6 +188,7 @@ def test_it_never_stops_at_a_step_that_stands_still():
 def test_every_status_has_advice():
     for status in FitStatus:
         assert status.advice.endswith(".")
+        assert str(status) == f"FitStatus.{status.name}"
     assert "mini-batches" in FitStatus.STALLED.advice
     assert jax.jit(lambda s: s == FitStatus.STALLED)(3)
 

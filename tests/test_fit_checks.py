@@ -73,6 +73,12 @@ ARGUMENTS = [
         "usual.",
     ),
     ({"patience": "long"}, TypeError, "fit: patience must be a real number, got str."),
+    (
+        {"target_loss": float("nan")},
+        ValueError,
+        "fit: target_loss must be a number, got nan. No loss is at or below it; None asks "
+        "for no target.",
+    ),
     ({"target_loss": jnp.ones(2)}, ValueError, "fit: target_loss must be a scalar"),
     (
         {"step_tol": 0.0},
