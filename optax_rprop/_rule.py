@@ -88,8 +88,7 @@ def rprop_step(
 def sign_of(grad: jax.Array, plus: np.integer[Any], minus: np.integer[Any]) -> jax.Array:
     """``plus``, ``minus`` or 0. NaN has no sign: it counts as 0."""
     # Not jnp.sign: it hands NaN on, and a NaN is no integer.
-    zero = plus.dtype.type(0)
-    return where(grad > 0, plus, where(grad < 0, minus, zero))
+    return (grad > 0).astype(plus.dtype) * plus + (grad < 0).astype(plus.dtype) * minus
 
 
 def where(condition: jax.Array, this: Any, that: Any) -> jax.Array:

@@ -256,7 +256,13 @@ def _step_leaf(
     loss_rose: jax.Array | bool,
     rejected: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A leaf's update, step sizes and signs, as one compiled kernel."""
+    """A leaf's update, step sizes and signs, as one compiled kernel.
+
+    On a CPU three: XLA makes a pass for each output there. The update comes from the new
+    step size and the new sign, so that no pass needs what an earlier one has overwritten,
+    but both of these need the old sign, and XLA copies it. A byte that also says what
+    happened would save that copy, 6 bytes of traffic in 34, for signs that nobody can read.
+    """
     # In the dtype of the step sizes, so that an array among them promotes nothing.
     eta_minus, eta_plus, smallest, largest = (
         jnp.asarray(number, step_size.dtype) for number in hyper

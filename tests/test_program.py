@@ -1,0 +1,91 @@
+"""The compiled update, read: nothing is stored or passed over that need not be."""
+
+import collections
+import re
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from jax import export
+from runs import every_rule
+
+from optax_rprop import rprop, rprop_8bit
+
+N = 4096
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+ELEMENTWISE = set(
+    "constant broadcast_in_dim convert bitcast_convert compare select add subtract "
+    "multiply negate minimum maximum and or xor not is_finite shift_left "
+    "shift_right_logical".split()
+)
+
+
+def step_of(tx):
+    def step(params, state, gradient, **extra):
+        updates, state = tx.update(gradient, state, params, **extra)
+        return optax.apply_updates(params, updates), state
+
+    return step
+
+
+def in_loop(step):
+    def steps(params, state, gradients):
+        def body(carry):
+            i, params, state = carry
+            return i + 1, *step(params, state, gradients[i % len(gradients)])
+
+        return jax.lax.while_loop(lambda carry: carry[0] < 9, body, (0, params, state))
+
+    return steps
+
+
+def compile_donated(step, tx, params, gradient):
+    jitted = jax.jit(step, donate_argnums=(0, 1))
+    return jitted.lower(params, tx.init(params), gradient).compile()
+
+
+def temporaries(compiled):
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("tx", "outputs", "temporary"),
+    # A plain sign costs a copy of it on the CPU: see _step_leaf.
+    [(rprop(), 3, 1), (rprop_8bit(), 2, 0)],
+    ids=["rprop", "8bit"],
+)
+def test_one_pass_an_output_and_no_temporaries(tx, outputs, temporary):
+    params = jnp.zeros(N)
+    compiled = compile_donated(step_of(tx), tx, params, params)
+    passes = re.findall(rf"= \w+\[{N}\]\S* fusion\(", compiled.as_text())
+    assert len(passes) == outputs
+    assert temporaries(compiled) <= temporary * N
+
+    looped = compile_donated(in_loop(step_of(tx)), tx, params, jnp.zeros((2, N)))
+    scalars = 100
+    assert temporaries(looped) <= temporary * N + scalars
+
+
+@pytest.mark.parametrize(("tx", "size"), [(rprop(), 5), (rprop_8bit(), 1)])
+def test_bytes_of_state(tx, size):
+    state = tx.init(jnp.zeros(N))
+    arrays = [leaf.nbytes for leaf in jax.tree.leaves(state) if leaf.ndim]
+    assert sum(arrays) == size * N
+
+
+@every_rule
+def test_the_same_elementwise_program_for_every_platform(make):
+    """What a backend that fuses several outputs makes one kernel of."""
+    tx = make()
+    params = jax.ShapeDtypeStruct((N,), jnp.float32)
+    state = jax.eval_shape(tx.init, params)
+    value = jax.ShapeDtypeStruct((), jnp.float32)
+    programs = []
+    for platform in PLATFORMS:
+        exported = export.export(jax.jit(step_of(tx)), platforms=[platform])
+        program = exported(params, state, params, value=value).mlir_module()
+        programs.append(collections.Counter(re.findall(r"stablehlo\.(\w+)", program)))
+    assert programs[0]["select"] > 0  # it is a program that we read
+    assert not set(programs[0]) - ELEMENTWISE
+    assert all(program == programs[0] for program in programs)
