@@ -63,8 +63,7 @@ def test_one_pass_an_output_and_no_temporaries(tx, outputs, temporary):
     assert temporaries(compiled) <= temporary * N
 
     looped = compile_donated(in_loop(step_of(tx)), tx, params, jnp.zeros((2, N)))
-    scalars = 100
-    assert temporaries(looped) <= temporary * N + scalars
+    assert temporaries(looped) <= temporary * N + 512  # and some scalars
 
 
 @pytest.mark.parametrize(("tx", "size"), [(rprop(), 5), (rprop_8bit(), 1)])
