@@ -1,0 +1,65 @@
+"""How the figures look: one colour for a method everywhere, vector files for the docs.
+
+The colours are those of Okabe and Ito, which stay apart for the colour-blind; a method
+has a marker and a dash pattern of its own as well. Needs matplotlib.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+class Look(NamedTuple):
+    color: str
+    marker: str
+    linestyle: Any = "-"
+
+
+LOOKS = {
+    "rprop": Look("#0072B2", "o"),  # irprop-, the default
+    "rprop-": Look("#0072B2", "v", ":"),
+    "rprop+": Look("#0072B2", "^", "--"),
+    "irprop+": Look("#0072B2", "s", "-."),
+    "rprop_8bit": Look("#56B4E9", "D"),
+    "optax.adam": Look("#D55E00", "X"),
+    "optax.lbfgs": Look("#009E73", "P"),
+    "optax.rprop": Look("#CC79A7", "p"),
+    "torch.optim.Rprop": Look("#F0E442", "h"),
+    "optax.lion": Look("#E69F00", "<"),
+    "optax.sgd": Look("#000000", ">"),
+}
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 100,
+        "font.size": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "optax_rprop",  # the same figure is the same file
+    }
+)
+
+
+def look(method: str, marker: bool = False) -> dict[str, Any]:
+    """Keyword arguments of ``plot`` for a method."""
+    style = LOOKS[method]._asdict()
+    if not marker:
+        del style["marker"]
+    return style | {"label": method}
+
+
+def save(figure: Any, name: str) -> None:
+    """Write ``docs/images/NAME.svg`` for the docs and ``NAME.png`` to look at."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGES / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(IMAGES / f"{name}.png", bbox_inches="tight", dpi=150)
+    plt.close(figure)
+    print(f"wrote {IMAGES / name}.svg")
