@@ -7,6 +7,7 @@ from optax_rprop._eight_bit import (
 )
 from optax_rprop._fit import fit
 from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
+from optax_rprop._torch import from_torch_state_dict, to_torch_state_dict
 from optax_rprop._transform import VARIANTS, RpropState, rprop, scale_by_rprop
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Rprop8bitState",
     "RpropState",
     "fit",
+    "from_torch_state_dict",
     "rprop",
     "rprop_8bit",
     "scale_by_rprop",
     "scale_by_rprop_8bit",
+    "to_torch_state_dict",
 ]

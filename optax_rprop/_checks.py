@@ -93,6 +93,23 @@ def state(caller: str, value: Any, kind: type[State]) -> State:
     return value
 
 
+def remembered(caller: str, arrays: Any, dtype: Any) -> None:
+    """Raise unless every array of the state that holds the signs has its ``dtype``."""
+    dtype = np.dtype(dtype)
+    if all(leaf.dtype == dtype for leaf in jax.tree.leaves(arrays)):
+        return
+    wrong = [
+        f"{path_name(path)} of {kind_of(leaf)}"
+        for path, leaf in jax.tree.leaves_with_path(arrays)
+        if leaf.dtype != dtype
+    ]
+    raise TypeError(
+        f"{caller}: the remembered signs must be {dtype}, got {', '.join(wrong)}. A "
+        "checkpoint restored into another dtype is cast without a word; make the target "
+        "with init."
+    )
+
+
 def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
     """Raise unless ``grads`` fits ``step_sizes``, the state that init made."""
     structure: Any = jax.tree.structure(grads)

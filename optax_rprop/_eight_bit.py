@@ -22,6 +22,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks
+from optax_rprop._identity import say
 from optax_rprop._rule import Variant, rprop_step, sign_of, where
 from optax_rprop._transform import (
     VARIANTS,
@@ -205,6 +206,7 @@ def _scale_by_rprop_8bit(
 
     def init_fn(params: optax.Params) -> Rprop8bitState:
         _checks.parameters(f"{name}.init", params)
+        say(f"rprop_8bit {variant!r}")
         return Rprop8bitState(
             codes=coordinates_like(
                 params, _level(learning_rate, min_step_size), lambda _: jnp.uint8
@@ -223,6 +225,7 @@ def _scale_by_rprop_8bit(
     ) -> tuple[optax.Updates, Rprop8bitState]:
         del params, extra_args
         state = _checks.state(f"{name}.update", state, Rprop8bitState)
+        _checks.remembered(f"{name}.update", state.codes, jnp.uint8)
         _checks.gradients(f"{name}.update", updates, state.codes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value

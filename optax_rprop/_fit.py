@@ -12,6 +12,7 @@ import optax
 
 from optax_rprop import _fit_checks
 from optax_rprop._diagnostics import step_size_mean
+from optax_rprop._identity import rules_of
 from optax_rprop._loop import Problem, Rules, block, finish, run, start
 from optax_rprop._progress import Report, deferred_interrupt, reporter
 from optax_rprop._result import FitResult, FitState, FitStatus
@@ -136,6 +137,8 @@ def fit(
     problem = Problem(loss_fn, optimizer, max_steps, microbatch_size, has_aux, history)
     rules = Rules(target_loss, step_tol, patience, rtol)
     result: Any  # a FitResult of arrays
+    if isinstance(resume, FitState):
+        _fit_checks.same_rules("fit", resume.rules, rules_of(optimizer, params))
     if progress is False:
         result = _run(problem, rules, params, args, resume)
     else:

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from optax_rprop._checks import as_number, dtype_of, kind_of, path_name
+from optax_rprop._identity import checksum
 
 
 def arguments(
@@ -184,6 +185,18 @@ def resume(caller: str, state: Any, expected: Any) -> None:
         raise ValueError(
             f"{caller}: resume must fit the parameters and the optimizer, got "
             f"{', '.join(wrong)}. {same}"
+        )
+
+
+def same_rules(caller: str, found: Any, rules: str) -> None:
+    """Raise unless ``found``, the checksum in a state, is that of ``rules``."""
+    if isinstance(found, jax.core.Tracer):
+        return
+    if np.any(np.asarray(found) != checksum(rules)):
+        raise ValueError(
+            f"{caller}: resume must come from a fit with the rules of the optimizer, "
+            f"{rules or 'none of Rprop'}, got one with others. The step sizes and signs "
+            "of one rule mean something else to another; pass the optimizer of that fit."
         )
 
 

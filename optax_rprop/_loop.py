@@ -11,6 +11,7 @@ import optax
 from optax_rprop import _checks, _fit_checks
 from optax_rprop._diagnostics import diagnose, rprop_states
 from optax_rprop._gradients import full_batch, loss_and_aux, value_and_grad
+from optax_rprop._identity import checksum, rules_of
 from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
 
 
@@ -81,6 +82,7 @@ def start(
             reference_loss=infinite,
             stalled_steps=jnp.zeros((), jnp.int32),
             nonfinite_steps=jnp.zeros((), jnp.int32),
+            rules=jnp.asarray(checksum(rules_of(optimizer, params))),
         )
 
     if resume is None:
@@ -173,6 +175,7 @@ def _step(
             reference_loss=reference,
             stalled_steps=stalled_steps,
             nonfinite_steps=nonfinite_steps,
+            rules=state.rules,
         ),
         loss=loss,
         num_steps=carry.num_steps + 1,

@@ -94,6 +94,8 @@ class FitState(NamedTuple):
         reference_loss: The loss that the next one has to improve on by ``rtol``.
         stalled_steps: For how many steps none has; int32.
         nonfinite_steps: For how many steps the loss has not been finite; int32.
+        rules: A checksum of the rules of Rprop in the optimizer, so that no other rule
+            goes on from here unnoticed; uint32.
     """
 
     params: optax.Params
@@ -104,6 +106,7 @@ class FitState(NamedTuple):
     reference_loss: jax.Array
     stalled_steps: jax.Array
     nonfinite_steps: jax.Array
+    rules: jax.Array
 
 
 class FitResult(NamedTuple):

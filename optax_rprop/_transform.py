@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks
+from optax_rprop._identity import say
 from optax_rprop._rule import Variant, rprop_step, sign_of, where
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -208,6 +209,7 @@ def _scale_by_rprop(
 
     def init_fn(params: optax.Params) -> RpropState:
         _checks.parameters(f"{name}.init", params)
+        say(f"rprop {variant!r}")
         return RpropState(
             step_sizes=coordinates_like(params, learning_rate, _step_size_dtype),
             prev_signs=coordinates_like(params, 0, lambda _: jnp.int8),
@@ -224,6 +226,7 @@ def _scale_by_rprop(
     ) -> tuple[optax.Updates, RpropState]:
         del params, extra_args
         state = _checks.state(f"{name}.update", state, RpropState)
+        _checks.remembered(f"{name}.update", state.prev_signs, jnp.int8)
         _checks.gradients(f"{name}.update", updates, state.step_sizes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value
@@ -261,7 +264,7 @@ def _step_leaf(
     On a CPU three: XLA makes a pass for each output there. The update comes from the new
     step size and the new sign, so that no pass needs what an earlier one has overwritten,
     but both of these need the old sign, and XLA copies it. A byte that also says what
-    happened would save that copy, 6 bytes of traffic in 34, for signs that nobody can read.
+    happened would save that, 6 bytes of traffic in 34, for signs that nobody can read.
     """
     # In the dtype of the step sizes, so that an array among them promotes nothing.
     eta_minus, eta_plus, smallest, largest = (

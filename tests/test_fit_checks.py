@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from optax_rprop import fit, rprop
+from optax_rprop import fit, rprop, rprop_8bit
 
 X = jnp.zeros(2, "float32")
 
@@ -191,7 +191,7 @@ def test_resume():
     with raises(TypeError, f"fit: resume must be a FitState, got dict. {same}"):
         fit(loss_fn, X, resume={"params": X})
     with raises(ValueError, "fit: resume must have the structure PyTreeDef("):
-        fit(loss_fn, X, resume=last, optimizer=optax.adam(0.1))
+        fit(lambda params: loss_fn(params[0]), [X], resume=last)
     with raises(
         ValueError,
         "fit: resume must fit the parameters and the optimizer, got leaf .params of dtype "
@@ -202,3 +202,26 @@ def test_resume():
     wrong = (last.opt_state[0]._replace(prev_signs=signs), *last.opt_state[1:])
     with raises(ValueError, "of dtype float32 and shape (2,) instead of dtype int8"):
         fit(loss_fn, X, resume=last._replace(opt_state=wrong))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rules"),
+    [
+        (rprop(variant="rprop+"), "rprop 'rprop+'"),
+        (rprop_8bit(), "rprop_8bit 'irprop-'"),
+        (optax.chain(optax.clip(1.0), rprop(variant="rprop-")), "rprop 'rprop-'"),
+        (optax.adam(0.1), "none of Rprop"),
+    ],
+)
+def test_resume_with_another_rule(optimizer, rules):
+    last = fit(loss_fn, X, max_steps=1).last
+    with raises(
+        ValueError,
+        "fit: resume must come from a fit with the rules of the optimizer, "
+        f"{rules}, got one with others. The step sizes and signs of one rule mean "
+        "something else to another; pass the optimizer of that fit.",
+    ):
+        fit(loss_fn, X, resume=last, optimizer=optimizer)
+    lanes = jax.vmap(lambda x: fit(loss_fn, x, max_steps=1).last)(jnp.stack([X, X]))
+    with raises(ValueError, "got one with others"):
+        fit(loss_fn, X, resume=lanes, optimizer=optimizer)

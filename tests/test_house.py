@@ -17,10 +17,13 @@ TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 ROOMS = [
     "_checks",
+    "_identity",
     "_fit_checks",
     "_rule",
     "_transform",
     "_eight_bit",
+    "_torch_checks",
+    "_torch",
     "_diagnostics",
     "_gradients",
     "_result",

@@ -1,0 +1,130 @@
+"""The state of torch.optim.Rprop, over and back: the trajectory goes on bit for bit."""
+
+import copy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from optax_rprop import (
+    RpropState,
+    from_torch_state_dict,
+    rprop,
+    scale_by_rprop,
+    to_torch_state_dict,
+)
+
+SHAPES = [(300,), (2, 5), ()]
+HYPER = {"eta_minus": 0.4, "eta_plus": 1.3, "min_step_size": 1e-4, "max_step_size": 2.0}
+DTYPES = ["float32", "float64", "complex64", "complex128"]
+
+
+def gradients(dtype, steps):
+    """Signs change often, a few are zero, sizes are within torch's range."""
+    rng = np.random.default_rng(0)
+
+    def one(shape):
+        values = rng.normal(size=(2, *shape)) * (rng.random((2, *shape)) > 0.1)
+        return (values[0] + 1j * values[1] if "complex" in dtype else values[0]).astype(
+            dtype
+        )
+
+    return [[one(shape) for shape in SHAPES] for _ in range(steps)]
+
+
+def torch_run(torch, params, steps, state_dict=None):
+    """Parameters after each step, and the optimizer, of real torch."""
+    tensors = [torch.from_numpy(np.array(p)) for p in params]
+    etas = (HYPER["eta_minus"], HYPER["eta_plus"])
+    bounds = (HYPER["min_step_size"], HYPER["max_step_size"])
+    optimizer = torch.optim.Rprop(tensors, lr=0.1, etas=etas, step_sizes=bounds)
+    if state_dict is not None:
+        optimizer.load_state_dict(state_dict)
+    path = []
+    for grads in steps:
+        for tensor, grad in zip(tensors, grads, strict=True):
+            tensor.grad = torch.from_numpy(np.array(grad))
+        optimizer.step()
+        path.append([tensor.numpy().copy() for tensor in tensors])
+    return path, optimizer.state_dict()
+
+
+def jax_run(params, steps, state):
+    tx, path = rprop(0.1, **HYPER), []
+    params = [jnp.asarray(p) for p in params]
+    for grads in steps:
+        updates, state = tx.update([jnp.asarray(g) for g in grads], state)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return path, state
+
+
+def assert_same(ours, theirs):
+    for step, other in zip(ours, theirs, strict=True):
+        for a, b in zip(step, other, strict=True):
+            assert np.asarray(a).dtype == b.dtype
+            np.testing.assert_array_equal(np.asarray(a), b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.usefixtures("x64")
+def test_over_and_back(dtype):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    start = [np.zeros(shape, dtype) for shape in SHAPES]
+    steps = gradients(dtype, 30)
+    whole, _ = torch_run(torch, start, steps)
+
+    path, state_dict = torch_run(torch, start, steps[:10])
+    state = from_torch_state_dict(copy.deepcopy(state_dict), path[-1])
+    ours, state = jax_run(path[-1], steps[10:20], state)
+    assert_same(ours, whole[10:20])
+
+    back = to_torch_state_dict(state, ours[-1], **HYPER)
+    back["state"] = jax.tree.map(torch.from_numpy, back["state"])
+    rest, _ = torch_run(torch, ours[-1], steps[20:], back)
+    assert_same(rest, whole[20:])
+
+
+def entry(prev, step_size):
+    return {"step": 3.0, "prev": np.asarray(prev), "step_size": np.asarray(step_size)}
+
+
+def torch_state(*entries, lr=0.25):
+    """As torch writes it; ``None`` for a parameter that was never updated."""
+    indices = range(len(entries))
+    return {
+        "state": {i: e for i, e in zip(indices, entries, strict=True) if e is not None},
+        "param_groups": [{"params": [i], "lr": lr} for i in indices],
+    }
+
+
+def test_what_torch_remembers():
+    written = torch_state(
+        entry(np.float32([3e-30, -0.0, np.nan, -np.inf]), np.full(4, 0.5, "float32")),
+        None,
+    )
+    params = {"a": np.zeros(4, "float32"), "b": np.zeros(2, "float32")}
+    state, *_ = from_torch_state_dict(written, params)
+    assert state.prev_signs["a"].dtype == jnp.int8
+    assert state.prev_signs["a"].tolist() == [1, 0, 0, -1]
+    assert state.step_sizes["a"].tolist() == [0.5] * 4
+    assert state.prev_signs["b"].tolist() == [0, 0]
+    assert state.step_sizes["b"].tolist() == [0.25, 0.25]
+    fresh, *_ = rprop().init(params)
+    assert jax.tree.map(jax.typeof, state) == jax.tree.map(jax.typeof, fresh)
+
+
+def test_round_trip_without_torch():
+    params = {"a": jnp.zeros(3), "c": jnp.zeros(2, "complex64")}
+    tx = optax.chain(optax.scale(2.0), scale_by_rprop())
+    grads = {"a": jnp.array([1.0, -2.0, 0.0]), "c": jnp.array([1 - 1j, 0j])}
+    grads["c"] = grads["c"].astype("complex64")
+    _, state = tx.update(grads, tx.init(params))
+    written = to_torch_state_dict(state, params)
+    assert written["state"][1]["prev"].tolist() == [1 - 1j, 0j]
+    back, *_ = from_torch_state_dict(written, params)
+    assert isinstance(back, RpropState)
+    same = jax.tree.map(np.array_equal, back[:2], state[1][:2])
+    assert all(jax.tree.leaves(same))
