@@ -11,7 +11,6 @@ import zlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -29,8 +28,7 @@ def say(rule: str) -> None:
 
 def rules_of(optimizer: optax.GradientTransformation, params: optax.Params) -> str:
     """The rules of every Rprop in ``optimizer``; empty where there is none."""
-    leaves, structure = jax.tree.flatten(params)
-    shapes = [jax.ShapeDtypeStruct(jnp.shape(p), jnp.result_type(p)) for p in leaves]
+    shapes, structure = jax.tree.flatten(jax.eval_shape(lambda p: p, params))
     return _rules_of(optimizer, structure, tuple(shapes))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _torch_checks
+from optax_rprop._rule import sign_of
 from optax_rprop._transform import (
     RpropState,
     coordinates,
@@ -86,10 +87,9 @@ def from_torch_state_dict(
         prev = _torch_checks.array(caller, index, "prev", entry["prev"])
         size = _torch_checks.array(caller, index, "step_size", entry["step_size"])
         _torch_checks.fits(caller, path, param, index, prev)
-        step_sizes.append(jnp.asarray(coordinates(size), like.dtype))
-        # A NaN among torch's gradients leaves the sign of a NaN: none.
-        signs = np.nan_to_num(np.sign(coordinates(prev)))
-        prev_signs.append(jnp.asarray(signs, jnp.int8))
+        step_sizes.append(coordinates(jnp.asarray(size)).astype(like.dtype))
+        signs = sign_of(coordinates(jnp.asarray(prev)), np.int8(1), np.int8(-1))
+        prev_signs.append(signs)
     state = fresh._replace(
         step_sizes=structure.unflatten(step_sizes),
         prev_signs=structure.unflatten(prev_signs),
