@@ -6,6 +6,7 @@ from optax_rprop._eight_bit import (
     scale_by_rprop_8bit,
 )
 from optax_rprop._fit import fit
+from optax_rprop._gradients import streaming_value_and_grad
 from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._torch import from_torch_state_dict, to_torch_state_dict
 from optax_rprop._transform import VARIANTS, RpropState, rprop, scale_by_rprop
@@ -24,5 +25,6 @@ __all__ = [
     "rprop_8bit",
     "scale_by_rprop",
     "scale_by_rprop_8bit",
+    "streaming_value_and_grad",
     "to_torch_state_dict",
 ]

@@ -27,25 +27,13 @@ def arguments(
     progress: Any,
 ) -> None:
     """Raise unless each argument of ``fit`` but the parameters and the data is right."""
-    if not callable(loss_fn):
-        raise TypeError(
-            f"{caller}: loss_fn must be a function, got {kind_of(loss_fn)}. It is called "
-            "as loss_fn(params, *args)."
-        )
+    function(caller, loss_fn)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"{caller}: optimizer must be an Optax transformation, got "
             f"{kind_of(optimizer)}. rprop() is the default; optax.MultiSteps has a "
             "gradient_transformation()."
         )
-    try:
-        hash((loss_fn, optimizer))
-    except TypeError as error:
-        raise TypeError(
-            f"{caller}: loss_fn must be hashable, got {kind_of(loss_fn)}. What was "
-            "compiled is found by it again; pass arrays as args, and wrap it in a plain "
-            "function."
-        ) from error
     _count(caller, "max_steps", max_steps, "It bounds the run; 1000 is the default.")
     if microbatch_size is not None:
         _count(
@@ -94,6 +82,23 @@ def arguments(
         )
 
 
+def function(caller: str, loss_fn: Any) -> None:
+    """Raise unless ``loss_fn`` can be called, and found again by its hash."""
+    if not callable(loss_fn):
+        raise TypeError(
+            f"{caller}: loss_fn must be a function, got {kind_of(loss_fn)}. It is called "
+            "as loss_fn(params, *args)."
+        )
+    try:
+        hash(loss_fn)
+    except TypeError as error:
+        raise TypeError(
+            f"{caller}: loss_fn must be hashable, got {kind_of(loss_fn)}. What was "
+            "compiled is found by it again; pass arrays as args, and wrap it in a plain "
+            "function."
+        ) from error
+
+
 def not_traced(caller: str, progress: Any, inputs: Any) -> None:
     """Raise if a fit with progress was called inside jit or vmap."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(inputs)):
@@ -136,19 +141,27 @@ def loss_output(caller: str, loss: Any) -> None:
         )
 
 
-def batch(caller: str, args: Any) -> None:
+def batch(caller: str, of: str, args: Any) -> None:
     """Raise unless the arrays of ``args`` share the size of their leading axis."""
     sizes = {
         jax.tree_util.keystr(path): (np.shape(leaf) or (None,))[0]
         for path, leaf in jax.tree.leaves_with_path(args)
     }
     if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
-        listed = ", ".join(f"{size} in args{path}" for path, size in sizes.items())
+        listed = ", ".join(f"{size} in {of}{path}" for path, size in sizes.items())
         raise ValueError(
-            f"{caller}: args must have one leading size under microbatch_size, got "
-            f"{listed or 'no arrays'}. The slices are taken along that axis; what has no "
-            "such axis belongs into params or into loss_fn."
+            f"{caller}: {of} must have one leading size, got {listed or 'no arrays'}. It "
+            "is the axis of the mean; what has no such axis belongs into params or into "
+            "loss_fn."
         )
+
+
+def no_batches(caller: str) -> None:
+    """Raise: there was nothing to iterate over."""
+    raise ValueError(
+        f"{caller}: batches must yield at least one batch, got none. A generator is used "
+        "up after one pass; make a new one for every epoch."
+    )
 
 
 def no_step_tol(caller: str, step_tol: Any) -> None:

@@ -28,8 +28,12 @@ def say(rule: str) -> None:
 
 def rules_of(optimizer: optax.GradientTransformation, params: optax.Params) -> str:
     """The rules of every Rprop in ``optimizer``; empty where there is none."""
-    shapes, structure = jax.tree.flatten(jax.eval_shape(lambda p: p, params))
+    shapes, structure = jax.tree.flatten(jax.eval_shape(_same, params))
     return _rules_of(optimizer, structure, tuple(shapes))
+
+
+def _same(params: Any) -> Any:
+    return params
 
 
 @functools.lru_cache

@@ -63,7 +63,7 @@ def start(
     _checks.parameters("fit", params)
     _fit_checks.something_to_fit("fit", params)
     if problem.microbatch_size is not None:
-        _fit_checks.batch("fit", args)
+        _fit_checks.batch("fit", "args", args)
     params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)
     if problem.has_aux:
         _fit_checks.pair("fit", jax.eval_shape(problem.loss_fn, params, *args))

@@ -5,10 +5,11 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
-from optax_rprop import fit, rprop, rprop_8bit
+from optax_rprop import fit, rprop, rprop_8bit, streaming_value_and_grad
 
 X = jnp.zeros(2, "float32")
 
@@ -159,11 +160,38 @@ def test_arguments(arguments, kind, message):
 def test_data_of_unequal_leading_size(args, found):
     with raises(
         ValueError,
-        f"fit: args must have one leading size under microbatch_size, got {found}. The "
-        "slices are taken along that axis; what has no such axis belongs into params or "
-        "into loss_fn.",
+        f"fit: args must have one leading size, got {found}. It is the axis of the mean; "
+        "what has no such axis belongs into params or into loss_fn.",
     ):
         fit(loss_fn, X, *args, microbatch_size=2)
+
+
+STREAMED = [
+    (loss_fn, X, [], ValueError, "batches must yield at least one batch, got none. A "
+     "generator is used up after one pass; make a new one for every epoch."),
+    (loss_fn, X, [(np.ones(3), np.ones(2))], ValueError, "batch must have one leading "
+     "size, got 3 in batch[0], 2 in batch[1]. It is the axis of the mean; what has no "
+     "such axis belongs into params or into loss_fn."),
+    (loss_fn, X, [2.0], ValueError, "batch must have one leading size, got None in "
+     "batch[0]. "),
+    (lambda p, x: p, X, [np.ones(3)], ValueError, "loss_fn must return a scalar, got "
+     "shape (2,). "),
+    (loss_fn, [1, 2], [np.ones(3)], TypeError, "every parameter must be a floating-point "
+     "or complex array, got leaf [0] of dtype int64, leaf [1] of dtype int64. "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss_fn", "params", "batches", "kind", "message"), STREAMED)
+def test_streamed_batches(loss_fn, params, batches, kind, message):
+    with raises(kind, f"streaming_value_and_grad: {message}"):
+        streaming_value_and_grad(loss_fn)(params, batches)
+
+
+def test_streamed_loss():
+    with raises(TypeError, "streaming_value_and_grad: loss_fn must be a function, got "):
+        streaming_value_and_grad("mse")
+    with raises(TypeError, "streaming_value_and_grad: loss_fn must be hashable, got "):
+        streaming_value_and_grad(Unhashable())
 
 
 def test_progress_inside_jit():
