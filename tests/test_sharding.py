@@ -1,14 +1,17 @@
 """On eight devices: the state lies where its parameters lie, and stays there."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from runs import every_rule, rprop_state
 
-from optax_rprop import VARIANTS, rprop
+from optax_rprop import VARIANTS, fit, rprop
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 COLLECTIVES = (
@@ -100,3 +103,97 @@ def test_eight_devices_take_the_steps_of_one(make):
     sharding = NamedSharding(mesh, P("x"))
     sharded = run(lambda leaf: jax.device_put(leaf, sharding))
     np.testing.assert_array_equal(sharded, run(lambda leaf: leaf))
+
+
+@every_rule
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+def test_the_recipe_for_a_jitted_init(make, axis_type):
+    """A plain ``jit(tx.init)`` leaves it to XLA where a constant lies."""
+    mesh, tx = mesh_of(axis_type), make()
+    with jax.set_mesh(mesh):
+        params = sharded_params(mesh)
+        shardings = optax.tree_utils.tree_map_params(
+            tx.init,
+            lambda _, param: param.sharding,
+            jax.eval_shape(tx.init, params),
+            params,
+            transform_non_params=lambda _: NamedSharding(mesh, P()),
+        )
+        state = jax.jit(tx.init, out_shardings=shardings)(params)
+        eager = tx.init(params)
+    for ours, theirs in zip(*map(jax.tree.leaves, (state, eager)), strict=True):
+        assert ours.sharding.is_equivalent_to(theirs.sharding, ours.ndim) or not ours.ndim
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def regression(params, x, y):
+    return jnp.mean((jnp.tanh(x @ params["w"]) @ params["v"] - y) ** 2)
+
+
+def regression_data():
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(rng.normal(size=(64, 16)), "float32")
+    params = {"w": jnp.asarray(rng.normal(size=(16, 8)), "float32"), "v": jnp.ones(8)}
+    return params, x, jnp.sin(x[:, 0])
+
+
+def collectives(program):
+    """What a compiled program sends between devices, as (shapes, operation)."""
+    names = "|".join(COLLECTIVES)
+    return re.findall(rf"= (.*?) ({names})(?:-start)?\(", program)
+
+
+# Under explicit axes a loss of fully sharded parameters has to gather them itself.
+@pytest.mark.parametrize(
+    ("axis_type", "spec"),
+    [(AxisType.Auto, P()), (AxisType.Explicit, P()), (AxisType.Auto, P("x"))],
+    ids=["replicated", "replicated-explicit", "fully-sharded"],
+)
+@every_variant
+def test_a_fit_to_sharded_data(variant, spec, axis_type):
+    mesh = mesh_of(axis_type)
+    params, *data = regression_data()
+    settings = {"optimizer": rprop(variant=variant), "max_steps": 12}
+    alone = fit(regression, params, *data, **settings)
+    with jax.set_mesh(mesh):
+        sharded = jax.device_put(data, NamedSharding(mesh, P("x")))
+        start = jax.device_put(params, NamedSharding(mesh, spec))
+        result = fit(regression, start, *sharded, **settings)
+    np.testing.assert_allclose(result.history.loss, alone.history.loss, rtol=1e-4)
+    for ours, theirs in zip(
+        *map(jax.tree.leaves, (result.params, alone.params)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    state = rprop_state(result.last.opt_state)
+    for leaf in jax.tree.leaves((result.params, state.step_sizes, state.prev_signs)):
+        assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, spec), leaf.ndim)
+
+
+@every_rule
+def test_only_loss_and_gradient_are_reduced(make):
+    """Data sharded, parameters replicated: the loop of a fit, and a step by hand."""
+    mesh, tx = mesh_of(AxisType.Auto), make()
+    params, *data = regression_data()
+    params = jax.device_put(params, NamedSharding(mesh, P()))
+    data = jax.device_put(data, NamedSharding(mesh, P("x")))
+
+    def step(params, state, *data):
+        value, grads = jax.value_and_grad(regression)(params, *data)
+        updates, state = tx.update(grads, state, params, value=value)
+        return optax.apply_updates(params, updates), state
+
+    by_hand = jax.jit(step).lower(params, tx.init(params), *data).compile().as_text()
+
+    @jax.jit
+    def whole(params, *data):
+        return fit(regression, params, *data, optimizer=tx, max_steps=5)
+
+    in_a_fit = whole.lower(params, *data).compile().as_text()
+    shapes = {"f32[]", "f32[8]{0}", "f32[16,8]{1,0}", "f32[8,16]{1,0}"}
+    for program in (by_hand, in_a_fit):
+        found = collectives(program)
+        assert found
+        for reduced, operation in found:
+            assert operation == "all-reduce"
+            assert set(re.findall(r"f32\[[\d,]*\](?:\{[\d,]+\})?", reduced)) <= shapes
+            assert not re.search(r"(s32|pred|s8|u8)\[", reduced)
