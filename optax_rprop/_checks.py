@@ -93,20 +93,20 @@ def state(caller: str, value: Any, kind: type[State]) -> State:
     return value
 
 
-def remembered(caller: str, arrays: Any, dtype: Any) -> None:
-    """Raise unless every array of the state that holds the signs has its ``dtype``."""
-    dtype = np.dtype(dtype)
-    if all(leaf.dtype == dtype for leaf in jax.tree.leaves(arrays)):
+def state_dtypes(caller: str, name: str, arrays: Any, *dtypes: Any) -> None:
+    """Raise unless every array of this part of the state has one of ``dtypes``."""
+    if all(leaf.dtype in dtypes for leaf in jax.tree.leaves(arrays)):
         return
     wrong = [
         f"{path_name(path)} of {kind_of(leaf)}"
         for path, leaf in jax.tree.leaves_with_path(arrays)
-        if leaf.dtype != dtype
+        if leaf.dtype not in dtypes
     ]
     raise TypeError(
-        f"{caller}: the remembered signs must be {dtype}, got {', '.join(wrong)}. A "
-        "checkpoint restored into another dtype is cast without a word; make the target "
-        "with init."
+        f"{caller}: {name} of the state must be "
+        f"{' or '.join(np.dtype(dtype).name for dtype in dtypes)}, got "
+        f"{', '.join(wrong)}. A checkpoint restored into another dtype is cast without a "
+        "word; make the target with init."
     )
 
 

@@ -225,7 +225,7 @@ def _scale_by_rprop_8bit(
     ) -> tuple[optax.Updates, Rprop8bitState]:
         del params, extra_args
         state = _checks.state(f"{name}.update", state, Rprop8bitState)
-        _checks.remembered(f"{name}.update", state.codes, jnp.uint8)
+        _checks.state_dtypes(f"{name}.update", "codes", state.codes, "uint8")
         _checks.gradients(f"{name}.update", updates, state.codes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value

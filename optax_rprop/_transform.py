@@ -226,7 +226,10 @@ def _scale_by_rprop(
     ) -> tuple[optax.Updates, RpropState]:
         del params, extra_args
         state = _checks.state(f"{name}.update", state, RpropState)
-        _checks.remembered(f"{name}.update", state.prev_signs, jnp.int8)
+        _checks.state_dtypes(f"{name}.update", "prev_signs", state.prev_signs, "int8")
+        _checks.state_dtypes(
+            f"{name}.update", "step_sizes", state.step_sizes, "float32", "float64"
+        )
         _checks.gradients(f"{name}.update", updates, state.step_sizes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value

@@ -275,18 +275,23 @@ def test_the_state_of_something_else(scale_by):
 
 @pytest.mark.parametrize(
     ("scale_by", "field", "dtype"),
-    [(scale_by_rprop, "prev_signs", "int8"), (scale_by_rprop_8bit, "codes", "uint8")],
+    [
+        (scale_by_rprop, "prev_signs", "int8"),
+        (scale_by_rprop, "step_sizes", "float32 or float64"),
+        (scale_by_rprop_8bit, "codes", "uint8"),
+    ],
 )
 def test_a_state_cast_to_another_dtype(scale_by, field, dtype):
     tx = scale_by()
     state = tx.init(PARAMS)
-    cast = jax.tree.map(lambda leaf: leaf.astype("float32"), getattr(state, field))
+    cast = jax.tree.map(lambda leaf: leaf.astype("float16"), getattr(state, field))
     with raises(
         TypeError,
-        f"{scale_by.__name__}.update: the remembered signs must be {dtype}, got leaf "
-        "['dense']['bias'] of dtype float32, leaf ['dense']['kernel'] of dtype float32. A "
-        "checkpoint restored into another dtype is cast without a word; make the target "
-        "with init.",
+        f"{scale_by.__name__}.update: {field} "
+        "of the state must be "
+        f"{dtype}, got leaf ['dense']['bias'] of dtype float16, leaf ['dense']['kernel'] "
+        "of dtype float16. A checkpoint restored into another dtype is cast without a "
+        "word; make the target with init.",
     ):
         tx.update(PARAMS, state._replace(**{field: cast}))
 
