@@ -1,0 +1,82 @@
+"""Fit to data that is larger than the memory of the device, one pass a step.
+
+The data lies in a file and is mapped into memory; batches of it are read, moved and
+forgotten. `streaming_value_and_grad` adds up their gradients, so Rprop sees the gradient
+of all of the data, and the loss, by which irprop+ takes bad steps back. The rows are
+scikit-learn's 1,797 handwritten digits with copies shifted by a pixel: is the digit odd?
+Needs scikit-learn.
+
+    python examples/streaming.py [--copies 9]
+"""
+
+import argparse
+import itertools
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from sklearn.datasets import load_digits
+
+from optax_rprop import rprop, streaming_value_and_grad
+
+BATCH, NUM_EPOCHS = 1000, 100
+parser = argparse.ArgumentParser()
+parser.add_argument("--copies", type=int, default=9, help="rows are 1,797 times this")
+num_copies = parser.parse_args().copies
+
+
+def write(file):
+    """The digits, and their copies, shifted by up to a pixel each way, on disk."""
+    images, digits = load_digits(return_X_y=True)
+    images = np.float32(images.reshape(-1, 8, 8) / 16)
+    shape = (num_copies, len(images), 65)
+    rows = np.lib.format.open_memmap(file, "w+", "float32", shape)
+    shifts = itertools.cycle(itertools.product([0, -1, 1], repeat=2))
+    for copy, shift in zip(range(num_copies), shifts, strict=False):
+        rows[copy, :, :64] = np.roll(images, shift, axis=(1, 2)).reshape(-1, 64)
+        rows[copy, :, 64] = digits % 2
+    rows.flush()
+
+
+def batches(file):
+    """From disk, BATCH rows at a time; the last batch is smaller."""
+    rows = np.load(file, mmap_mode="r").reshape(-1, 65)
+    for begin in range(0, len(rows), BATCH):
+        seen.append(sum(array.nbytes for array in jax.live_arrays()))
+        batch = rows[begin : begin + BATCH]
+        yield batch[:, :64], batch[:, 64]
+
+
+def loss_fn(params, x, y):
+    hidden = jnp.tanh(x @ params["hidden"] + params["hidden_bias"])
+    return optax.sigmoid_binary_cross_entropy(hidden @ params["out"], y).mean()
+
+
+evaluate = streaming_value_and_grad(loss_fn)
+optimizer = rprop(variant="irprop+")
+update = jax.jit(optimizer.update)
+glorot = jax.nn.initializers.glorot_uniform()
+params = {
+    "hidden": glorot(jax.random.key(0), (64, 32)),
+    "hidden_bias": jnp.zeros(32),
+    "out": jnp.zeros(32),
+}
+state, seen = optimizer.init(params), []
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder) / "rows.npy"
+    write(file)
+    for epoch in range(1, NUM_EPOCHS + 1):
+        value, gradient = evaluate(params, batches(file))
+        updates, state = update(gradient, state, value=value)
+        params = optax.apply_updates(params, updates)
+        if epoch == 1 or epoch % 10 == 0:
+            print(f"epoch {epoch:3}  loss {value:.4f}")
+    size = file.stat().st_size
+
+print(f"{size / 1e6:.1f} MB on disk, at most {max(seen) / 1e6:.2f} MB on the device.")
+assert max(seen) < 4 * BATCH * 65 * 4, "two batches and a few parameters should be all"
+assert value < 0.2, f"the loss should fall below 0.2, got {value}"
+print("OK: every step saw all of the data.")
