@@ -120,5 +120,6 @@ def test_every_python_block_of_the_pages_runs(relaxed):
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     ]
     assert len(blocks) > 2
+    names = {name: {} for name, _ in blocks}  # a page is read from its top
     for name, block in blocks:
-        exec(compile(block, name, "exec"), {})  # raises where an assertion of it fails
+        exec(compile(block, name, "exec"), names[name])  # raises where it asserts
