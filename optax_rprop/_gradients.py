@@ -109,8 +109,8 @@ def streaming_value_and_grad(
         loss_fn: ``loss_fn(params, *batch)``, a real scalar; hashable, as functions are.
 
     Returns:
-        A function ``evaluate(params, batches)``. ``batches`` is an iterable of tuples of
-        arrays with one leading size (a batch that is no tuple is a single argument). It
+        A function ``evaluate(params, batches)``. ``batches`` is an iterable of tuples or
+        lists of arrays with one leading size; any other batch is a single argument. It
         returns the loss, a scalar, and the gradients, shaped like ``params``, in their
         dtypes; the sums are float32, or wider where these are. Gradients of complex
         parameters are conjugated, as ``jax.grad`` returns them.
@@ -143,7 +143,7 @@ def streaming_value_and_grad(
         working: Any = None
         count = 0
         for batch in batches:
-            batch = batch if isinstance(batch, tuple) else (batch,)
+            batch = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
             _fit_checks.batch(caller, "batch", batch)
             count += jax.tree.leaves(batch)[0].shape[0]
             batch = jax.device_put(jax.tree.map(_own, batch))

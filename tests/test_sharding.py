@@ -87,8 +87,9 @@ def test_the_compiled_update_holds_no_collective(make):
 
 
 @every_rule
-def test_eight_devices_take_the_steps_of_one(make):
-    mesh = mesh_of(AxisType.Auto)
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+def test_eight_devices_take_the_steps_of_one(make, axis_type):
+    mesh = mesh_of(axis_type)
     rng = np.random.default_rng(0)
     gradients = jnp.asarray(rng.normal(size=(6, 8, 3)), "float32")
     tx = make()
@@ -101,7 +102,8 @@ def test_eight_devices_take_the_steps_of_one(make):
         return np.stack(every)
 
     sharding = NamedSharding(mesh, P("x"))
-    sharded = run(lambda leaf: jax.device_put(leaf, sharding))
+    with jax.set_mesh(mesh):
+        sharded = run(lambda leaf: jax.device_put(leaf, sharding))
     np.testing.assert_array_equal(sharded, run(lambda leaf: leaf))
 
 

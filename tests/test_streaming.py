@@ -40,6 +40,15 @@ def test_uneven_batches_give_the_gradient_of_the_whole(sizes):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+def test_a_batch_may_be_a_list_or_a_single_argument():
+    whole, _ = evaluate(START, [(X, Y)])
+    as_lists, _ = evaluate(START, [[X, Y]])
+    as_dicts, _ = streaming_value_and_grad(lambda p, b: loss_fn(p, b["x"], b["y"]))(
+        START, [{"x": X, "y": Y}]
+    )
+    assert whole == as_lists == as_dicts
+
+
 def test_sums_are_exact_where_floats_are():
     value_and_grad = streaming_value_and_grad(lambda w, x: jnp.mean(w * x))
     value, gradient = value_and_grad(np.float32(2), (np.full(n, n, "float32")
