@@ -24,13 +24,23 @@ else:
     hypothesis.settings.load_profile("suite")
 
 
+def set_x64(enabled):
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", enabled)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
 @pytest.fixture
 def x64():
     """Double precision, for the one test that asks for it."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+    yield from set_x64(True)
+
+
+@pytest.fixture
+def no_x64():
+    """Single precision, for what is about its absence."""
+    yield from set_x64(False)
 
 
 @pytest.fixture

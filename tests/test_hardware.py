@@ -59,7 +59,7 @@ def test_an_exported_update_takes_the_same_step():
     params, *_ = shapes()
     state = jax.eval_shape(tx.init, params)
     exported = export.export(jax.jit(tx.update), platforms=PLATFORMS)(params, state)
-    grads = jax.tree.map(lambda p: jnp.full(p.shape, -2.0), params)
+    grads = jax.tree.map(lambda p: jnp.full(p.shape, -2.0, p.dtype), params)
     state = tx.init(grads)
     for _ in range(3):
         updates, expected = tx.update(grads, state)

@@ -56,19 +56,19 @@ def temporaries(compiled):
     ids=["rprop", "8bit"],
 )
 def test_one_pass_an_output_and_no_temporaries(tx, outputs, temporary):
-    params = jnp.zeros(N)
+    params = jnp.zeros(N, "float32")
     compiled = compile_donated(step_of(tx), tx, params, params)
     passes = re.findall(rf"= \w+\[{N}\]\S* fusion\(", compiled.as_text())
     assert len(passes) == outputs
     assert temporaries(compiled) <= temporary * N
 
-    looped = compile_donated(in_loop(step_of(tx)), tx, params, jnp.zeros((2, N)))
+    looped = compile_donated(in_loop(step_of(tx)), tx, params, jnp.zeros((2, N), "float32"))
     assert temporaries(looped) <= temporary * N + 512  # and some scalars
 
 
 @pytest.mark.parametrize(("tx", "size"), [(rprop(), 5), (rprop_8bit(), 1)])
 def test_bytes_of_state(tx, size):
-    state = tx.init(jnp.zeros(N))
+    state = tx.init(jnp.zeros(N, "float32"))
     arrays = [leaf.nbytes for leaf in jax.tree.leaves(state) if leaf.ndim]
     assert sum(arrays) == size * N
 

@@ -111,7 +111,7 @@ def peak_bytes(num_batches):
 
     value_and_grad = streaming_value_and_grad(lambda w, x: jnp.mean((x @ w) ** 2))
     before = sum(x.nbytes for x in jax.live_arrays() if not x.is_deleted())
-    value_and_grad(jnp.ones(16), stream())
+    value_and_grad(jnp.ones(16, "float32"), stream())
     return peak - before
 
 

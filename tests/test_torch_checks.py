@@ -70,7 +70,7 @@ def test_another_order_or_dtype(params, path, index, expected, found):
         from_torch_state_dict(GOOD, params)
 
 
-def test_float64_without_x64():
+def test_float64_without_x64(no_x64):
     written = torch_state(entry(np.zeros(2), np.ones(2)))
     with raises(ValueError, "parameter 0, (2,) and float64, got (2,) and float32."):
         from_torch_state_dict(written, [np.zeros(2)])
