@@ -62,7 +62,9 @@ def test_one_pass_an_output_and_no_temporaries(tx, outputs, temporary):
     assert len(passes) == outputs
     assert temporaries(compiled) <= temporary * N
 
-    looped = compile_donated(in_loop(step_of(tx)), tx, params, jnp.zeros((2, N), "float32"))
+    looped = compile_donated(
+        in_loop(step_of(tx)), tx, params, jnp.zeros((2, N), "float32")
+    )
     assert temporaries(looped) <= temporary * N + 512  # and some scalars
 
 

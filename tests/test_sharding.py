@@ -135,7 +135,10 @@ def regression(params, x, y):
 def regression_data():
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(64, 16)), "float32")
-    params = {"w": jnp.asarray(rng.normal(size=(16, 8)), "float32"), "v": jnp.ones(8, "float32")}
+    params = {
+        "w": jnp.asarray(rng.normal(size=(16, 8)), "float32"),
+        "v": jnp.ones(8, "float32"),
+    }
     return params, x, jnp.sin(x[:, 0])
 
 

@@ -15,8 +15,8 @@ median of its evaluations, as though somebody had tuned it there. ``fixed`` is t
 Adam that solves most runs over all tasks: a choice that has seen the results as well.
 Nothing else is tuned.
 
-The first pass runs all seeds at once under ``vmap``, the second one by one for the time,
-compiled before, all methods in turn. What fails in the first is not run in the second.
+The first pass runs all seeds at once under ``vmap`` (those of L-BFGS in a loop, compiled
+as well), the second one by one for the time, compiled before, all methods in turn. What fails in the first is not run in the second.
 Needs scikit-learn, statsmodels and matplotlib.
 """
 
@@ -47,6 +47,7 @@ FAMILIES = {
     "optax.lion": optax.lion,
     "optax.sgd": functools.partial(optax.sgd, momentum=0.9),
 }
+SEARCHES = "optax.lbfgs"
 # Lion's are a third of Adam's, as its documentation advises.
 RATES = {
     "optax.adam": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
@@ -62,7 +63,6 @@ METHODS = {
 
 def runner(task, family):
     """``run(seed, rate, data)``: epochs, gradient evaluations, the last loss."""
-    searches = family == "optax.lbfgs"
 
     def run(seed, rate, data):
         def loss(params):
@@ -84,7 +84,7 @@ def runner(task, family):
                 grad, state, params, value=value, grad=grad, value_fn=loss
             )
             params = optax.apply_updates(params, updates)
-            if searches:
+            if family == SEARCHES:
                 seen = after_search(params, state=state)
                 evaluations += optax.tree.get(state, "num_linesearch_steps")
             else:
@@ -100,6 +100,15 @@ def runner(task, family):
     return run
 
 
+def all_at_once(run):
+    return jax.vmap(run, in_axes=(0, None, None))
+
+
+def one_by_one(run):
+    """Under vmap every step would last as long as the longest line search."""
+    return lambda seeds, *others: jax.lax.map(lambda seed: run(seed, *others), seeds)
+
+
 def compiled(task, lanes=None):
     """The program of every family, for one seed or for all at once."""
 
@@ -107,7 +116,7 @@ def compiled(task, lanes=None):
         run = runner(task, family)
         seed = jnp.zeros((), "int32") if lanes is None else jnp.arange(lanes)
         if lanes is not None:
-            run = jax.vmap(run, in_axes=(0, None, None))
+            run = one_by_one(run) if family == SEARCHES else all_at_once(run)
         return jax.jit(run).lower(seed, jnp.float32(0), task.data).compile()
 
     with ThreadPoolExecutor() as pool:  # they compile on all cores, and run one by one
