@@ -70,7 +70,8 @@ class Rprop8bitState(NamedTuple):
         """
         return RpropState(
             step_sizes=jax.tree.map(
-                lambda code: _size(code - _sign(code), self.min_step_size), self.codes
+                lambda code: _size(_level_and_sign(code)[0], self.min_step_size),
+                self.codes,
             ),
             prev_signs=jax.tree.map(
                 lambda code: jnp.sign(_last_step(code, self.min_step_size)).astype(
@@ -259,8 +260,7 @@ def _step_leaf(
     rejected: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """A leaf's update and codes, as one compiled kernel."""
-    prev_sign = _sign(code)
-    level = code - prev_sign
+    level, prev_sign = _level_and_sign(code)
     sign = sign_of(coordinates(grad), _PLUS, _MINUS)
     step = rprop_step(
         sign,
@@ -281,16 +281,17 @@ def _step_leaf(
     return from_coordinates(update, grad.dtype), new_code
 
 
-def _sign(code: jax.Array) -> jax.Array:
-    """0, 85 or 170."""
-    return where(code >= _MINUS, _MINUS, where(code >= _PLUS, _PLUS, np.uint8(0)))
+def _level_and_sign(code: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The two parts of a code; the sign is 0, 85 or 170."""
+    # Bytes wrap around, so that what would be below 0 is never the least of the three.
+    level = jnp.minimum(code, jnp.minimum(code - _PLUS, code - _MINUS))
+    return level, code - level
 
 
 def _last_step(code: jax.Array, min_step_size: jax.Array) -> jax.Array:
     """What a coordinate of this code has just subtracted from its parameter."""
-    sign = _sign(code)
-    size = _size(code - sign, min_step_size)
-    return where(sign == _PLUS, size, where(sign == _MINUS, -size, np.float32(0)))
+    size = _size(_level_and_sign(code)[0], min_step_size)
+    return where(code >= _MINUS, -size, where(code >= _PLUS, size, np.float32(0)))
 
 
 def _steps_from_zero(size: jax.typing.ArrayLike) -> jax.Array:
