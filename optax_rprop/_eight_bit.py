@@ -23,7 +23,7 @@ import optax
 
 from optax_rprop import _checks
 from optax_rprop._identity import say
-from optax_rprop._rule import Variant, rprop_step, sign_of, where
+from optax_rprop._rule import Variant, above_and_below_zero, rprop_step, where
 from optax_rprop._transform import (
     VARIANTS,
     RpropState,
@@ -261,7 +261,8 @@ def _step_leaf(
 ) -> tuple[jax.Array, jax.Array]:
     """A leaf's update and codes, as one compiled kernel."""
     level, prev_sign = _level_and_sign(code)
-    sign = sign_of(coordinates(grad), _PLUS, _MINUS)
+    above, below = above_and_below_zero(coordinates(grad))
+    sign = where(above, _PLUS, where(below, _MINUS, np.uint8(0)))
     step = rprop_step(
         sign,
         (sign & prev_sign) != 0,

@@ -85,10 +85,17 @@ def rprop_step(
     return Step(new_step_size, remember, undo)
 
 
-def sign_of(grad: jax.Array, plus: np.integer[Any], minus: np.integer[Any]) -> jax.Array:
-    """``plus``, ``minus`` or 0. NaN has no sign: it counts as 0."""
+def above_and_below_zero(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where ``x`` has a sign of 1, and where one of -1. NaN has none."""
+    zero = jnp.zeros_like(x)
+    return x > zero, x < zero
+
+
+def sign_of(x: jax.Array) -> jax.Array:
+    """1, -1 or 0, int8."""
     # Not jnp.sign: it hands NaN on, and a NaN is no integer.
-    return (grad > 0).astype(plus.dtype) * plus + (grad < 0).astype(plus.dtype) * minus
+    above, below = above_and_below_zero(x)
+    return above.astype(np.int8) - below.astype(np.int8)
 
 
 def where(condition: jax.Array, this: Any, that: Any) -> jax.Array:

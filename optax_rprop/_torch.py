@@ -88,8 +88,7 @@ def from_torch_state_dict(
         size = _torch_checks.array(caller, index, "step_size", entry["step_size"])
         _torch_checks.fits(caller, path, param, index, prev)
         step_sizes.append(coordinates(jnp.asarray(size)).astype(like.dtype))
-        signs = sign_of(coordinates(jnp.asarray(prev)), np.int8(1), np.int8(-1))
-        prev_signs.append(signs)
+        prev_signs.append(sign_of(coordinates(jnp.asarray(prev))))
     state = fresh._replace(
         step_sizes=structure.unflatten(step_sizes),
         prev_signs=structure.unflatten(prev_signs),

@@ -10,7 +10,13 @@ import optax
 
 from optax_rprop import _checks
 from optax_rprop._identity import say
-from optax_rprop._rule import Variant, rprop_step, sign_of, where
+from optax_rprop._rule import (
+    Variant,
+    above_and_below_zero,
+    rprop_step,
+    sign_of,
+    where,
+)
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 """The names of the four rules, for loops over all of them."""
@@ -248,10 +254,6 @@ def _scale_by_rprop(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-# The bits that differ between the signs 1 and -1.
-_OPPOSITE = np.int8(1) ^ np.int8(-1)
-
-
 @functools.partial(jax.jit, static_argnames="variant", inline=True)
 def _step_leaf(
     grad: jax.Array,
@@ -274,12 +276,13 @@ def _step_leaf(
     )
     # Finite, so that a sign of 0 times a step size is 0.
     largest = jnp.minimum(largest, np.finfo(step_size.dtype).max)
-    sign = sign_of(coordinates(grad), np.int8(1), np.int8(-1))
+    slope = coordinates(grad)
+    # s*p with the size of the gradient. A product of two gradients would underflow.
+    kept, changed = above_and_below_zero(slope * prev_sign.astype(slope.dtype))
     step = rprop_step(
-        sign,
-        # Not by a product: that of gradients would underflow, that of int8 is slow.
-        (sign == prev_sign) & (sign != 0),
-        (sign ^ prev_sign) == _OPPOSITE,
+        sign_of(slope),
+        kept,
+        changed,
         step_size,
         lambda size: jnp.minimum(size * eta_plus, largest),
         lambda size: jnp.maximum(size * eta_minus, smallest),
@@ -287,9 +290,11 @@ def _step_leaf(
         loss_rose,
         rejected,
     )
-    new_sign = _written_after(step.step_size, step.sign)
+    new_sign = step.sign
+    if step.undo is None:
+        new_sign = _written_after(step.step_size, new_sign)
     update = new_sign.astype(step_size.dtype) * step.step_size
-    if step.undo is not None:
+    if step.undo is not None:  # out of the old values, of which XLA keeps copies on a CPU
         last_update = prev_sign.astype(step_size.dtype) * step_size
         update = where(step.undo, -last_update, update)
     return from_coordinates(update, grad.dtype), step.step_size, new_sign
