@@ -277,6 +277,8 @@ def _step_leaf(
     # Finite, so that a sign of 0 times a step size is 0.
     largest = jnp.minimum(largest, np.finfo(step_size.dtype).max)
     slope = coordinates(grad)
+    # Else XLA gives a product of bfloat16 a pass and a temporary of its own on a CPU.
+    slope = slope.astype(np.promote_types(slope.dtype, np.float32))
     # s*p with the size of the gradient. A product of two gradients would underflow.
     kept, changed = above_and_below_zero(slope * prev_sign.astype(slope.dtype))
     step = rprop_step(

@@ -49,20 +49,23 @@ def temporaries(compiled):
     return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("tx", "outputs"), [(rprop(), 3), (rprop_8bit(), 2)], ids=["rprop", "8bit"]
 )
-def test_one_pass_an_output_and_no_temporaries(tx, outputs):
-    params = jnp.zeros(N, "float32")
+def test_one_pass_an_output_and_no_temporaries(tx, outputs, dtype):
+    params = jnp.zeros(N, dtype)
     compiled = compile_donated(step_of(tx), tx, params, params)
     passes = re.findall(rf"= \w+\[{N}\]\S* fusion\(", compiled.as_text())
     assert len(passes) == outputs
     assert temporaries(compiled) == 0
 
-    looped = compile_donated(
-        in_loop(step_of(tx)), tx, params, jnp.zeros((2, N), "float32")
-    )
-    assert temporaries(looped) <= 512  # some scalars
+
+@pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
+def test_no_temporaries_in_a_loop(tx):
+    params, gradients = jnp.zeros(N, "float32"), jnp.zeros((2, N), "float32")
+    compiled = compile_donated(in_loop(step_of(tx)), tx, params, gradients)
+    assert temporaries(compiled) <= 512  # some scalars
 
 
 @pytest.mark.parametrize(("tx", "size"), [(rprop(), 5), (rprop_8bit(), 1)])
