@@ -306,9 +306,12 @@ def _written_after(step_size: jax.Array, sign: jax.Array) -> jax.Array:
     """``sign``, in a program that can't write it before it has written ``step_size``.
 
     Both need the old sign. Without an order XLA would keep a copy of it on a CPU, a
-    temporary of one byte a parameter. No step size is negative, but XLA can't know that.
+    temporary of one byte a parameter. No step size has its sign bit set, but XLA can't
+    know that.
     """
-    return where(step_size < 0, np.zeros((), sign.dtype), sign)
+    num_bits = 8 * step_size.dtype.itemsize
+    bits = jax.lax.bitcast_convert_type(step_size, f"uint{num_bits}")
+    return sign | (bits >> (num_bits - 1)).astype(sign.dtype)
 
 
 def look_at_loss(
