@@ -174,7 +174,7 @@ def draw_steps(found):
     ax.axvline(PUBLISHED[0], color="0.4", lw=1, ls="--", label="the default, 0.1")
     ax.set(xscale="log", yscale="log", xlabel="initial step size (units of a parameter)")
     ax.set_ylabel("epochs over those at 0.1")
-    ticks = [0.5, 1, 2, 4, 8]
+    ticks = [0.5, 1, 2, 4, 8, 16]
     ax.set_yticks(ticks, ticks)
     ax.minorticks_off()
     ax.legend()
