@@ -1,7 +1,8 @@
 """How the figures look: one colour for a method everywhere, vector files for the docs.
 
-The colours are those of Okabe and Ito, which stay apart for the colour-blind; a method
-has a marker and a dash pattern of its own as well. Needs matplotlib.
+The colours are those of Okabe and Ito, which stay apart for the colour-blind, with a grey
+in place of their pale yellow; a method has a marker and a dash pattern of its own as
+well. Needs matplotlib.
 """
 
 from pathlib import Path
@@ -30,7 +31,7 @@ LOOKS = {
     "optax.adam": Look("#D55E00", "X"),
     "optax.lbfgs": Look("#009E73", "P"),
     "optax.rprop": Look("#CC79A7", "p"),
-    "torch.optim.Rprop": Look("#F0E442", "h"),
+    "torch.optim.Rprop": Look("#999999", "h"),
     "optax.lion": Look("#E69F00", "<"),
     "optax.sgd": Look("#000000", ">"),
 }

@@ -104,7 +104,7 @@ def machine() -> dict[str, Any]:
         "cpu": cpu,
         "cores": cores(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "device": jax.devices()[0].device_kind,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},

@@ -122,7 +122,7 @@ def draw(rows):
         axes[1].plot(sizes, [row[epochs_column] or np.nan for row in mine], **style)
         axes[2].plot(sizes, [100 * (row["flips"] or np.nan) for row in mine], **style)
     for axis in axes:
-        axis.set(xscale="log", xlabel="batch size")
+        axis.set(xscale="log", xlabel="batch size (rows)")
         axis.set_xticks(SIZES, SIZES, rotation=45)
         axis.minorticks_off()
     axes[0].set(

@@ -61,11 +61,12 @@ def draw_profile(results, quantities):
     for ax, (quantity, unit) in zip(np.atleast_1d(axes), quantities.items(), strict=True):
         times_of = factors(results, quantity)
         for i, method in enumerate(DRAWN):
-            times = times_of[method]
+            # Failures lie far outside of the picture, so that a curve reaches its edge.
+            times = np.sort(np.nan_to_num(times_of[method], posinf=1e9))
             share = np.arange(1, len(times) + 1) / len(times)
             every = (5 + 3 * i, 30)  # markers that don't lie on each other
             look = style(method, markevery=every, markersize=5, linewidth=1.5)
-            ax.plot(np.sort(times), share, drawstyle="steps-post", **look)
+            ax.plot(times, share, drawstyle="steps-post", **look)
         ax.set(xscale="log", xlim=(1, 64), ylim=(0, 1.02))
         ax.set_xticks([1, 2, 4, 8, 16, 32, 64], [1, 2, 4, 8, 16, 32, 64])
         ax.minorticks_off()
