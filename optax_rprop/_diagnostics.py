@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from optax_rprop._eight_bit import Rprop8bitState
-from optax_rprop._transform import RpropState, coordinates
+from optax_rprop._leaf import coordinates
+from optax_rprop._transform import RpropState
 
 
 class Diagnostics(NamedTuple):

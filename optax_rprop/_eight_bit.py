@@ -1,42 +1,17 @@
-"""The same rule where a step size and a sign share one byte.
+"""The same rule where a step size and a sign share one byte, as a transformation."""
 
-A step size only ever moves by two fixed factors, so on a grid it needs no rounding. The
-grid has four steps an octave, with the mantissas 1, 1.25, 1.5 and 1.75: to grow is one
-step up (by 1.25, 1.2, 1.167 or 1.143, on average by the fourth root of 2, 1.189), and to
-shrink is four steps down, exactly a half. There are 85 levels, 21 octaves, and three
-signs: 255 codes.
-
-A float32 whose mantissa is one of these four has only zeros in its last 21 bits, and what
-is before them counts the steps of the grid. So a level becomes a step size by a shift.
-
-A code is a level plus 0, 85 or 170 for the remembered sign. 85 and 170 have all of their
-bits different: that tells equal signs from opposite ones in one operation on bytes.
-"""
-
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from optax_rprop import _checks
+from optax_rprop._codes import LEVELS, level_of, sign_of_code, step_codes, step_size_of
 from optax_rprop._identity import say
-from optax_rprop._rule import Variant, above_and_below_zero, rprop_step, where
-from optax_rprop._transform import (
-    VARIANTS,
-    RpropState,
-    coordinates,
-    coordinates_like,
-    from_coordinates,
-    look_at_loss,
-)
-
-LEVELS = 85
-_PLUS, _MINUS = np.uint8(LEVELS), np.uint8(2 * LEVELS)
-_GROW, _SHRINK = np.uint8(1), np.uint8(4)
-_SHIFT = 21  # the bits of a float32 that are zero all over the grid
+from optax_rprop._leaf import coordinates_like
+from optax_rprop._rule import Variant
+from optax_rprop._transform import VARIANTS, RpropState, look_at_loss
 
 
 class Rprop8bitState(NamedTuple):
@@ -70,15 +45,9 @@ class Rprop8bitState(NamedTuple):
         """
         return RpropState(
             step_sizes=jax.tree.map(
-                lambda code: _size(_level_and_sign(code)[0], self.min_step_size),
-                self.codes,
+                lambda code: step_size_of(code, self.min_step_size), self.codes
             ),
-            prev_signs=jax.tree.map(
-                lambda code: jnp.sign(_last_step(code, self.min_step_size)).astype(
-                    jnp.int8
-                ),
-                self.codes,
-            ),
+            prev_signs=jax.tree.map(sign_of_code, self.codes),
             prev_value=self.prev_value,
         )
 
@@ -210,7 +179,7 @@ def _scale_by_rprop_8bit(
         say(f"rprop_8bit {variant!r}")
         return Rprop8bitState(
             codes=coordinates_like(
-                params, _level(learning_rate, min_step_size), lambda _: jnp.uint8
+                params, level_of(learning_rate, min_step_size), lambda _: jnp.uint8
             ),
             min_step_size=jnp.array(min_step_size, jnp.float32),  # a copy
             prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
@@ -232,9 +201,9 @@ def _scale_by_rprop_8bit(
             f"{name}.update", variant, value, state.prev_value
         )
         structure: Any = jax.tree.structure(updates)
-        highest = _level(max_step_size, min_step_size)
+        highest = level_of(max_step_size, min_step_size)
         steps = [
-            _step_leaf(
+            step_codes(
                 grad, code, state.min_step_size, highest, variant, loss_rose, rejected
             )
             for grad, code in zip(
@@ -247,65 +216,3 @@ def _scale_by_rprop_8bit(
         return updates, state._replace(codes=codes, prev_value=prev_value)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
-
-
-@functools.partial(jax.jit, static_argnames="variant", inline=True)
-def _step_leaf(
-    grad: jax.Array,
-    code: jax.Array,
-    min_step_size: jax.Array,
-    highest: jax.Array,
-    variant: Variant,
-    loss_rose: jax.Array | bool,
-    rejected: jax.Array | None,
-) -> tuple[jax.Array, jax.Array]:
-    """A leaf's update and codes, as one compiled kernel."""
-    level, prev_sign = _level_and_sign(code)
-    above, below = above_and_below_zero(coordinates(grad))
-    sign = where(above, _PLUS, where(below, _MINUS, np.uint8(0)))
-    step = rprop_step(
-        sign,
-        (sign & prev_sign) != 0,
-        (sign | prev_sign) == (_PLUS | _MINUS),
-        level,
-        lambda level: jnp.minimum(level + _GROW, highest),
-        lambda level: jnp.maximum(level, _SHRINK) - _SHRINK,
-        variant,
-        loss_rose,
-        rejected,
-    )
-    new_code = step.step_size + step.sign
-    # Out of the new code, so that the parameters are written without the old one.
-    update = _last_step(new_code, min_step_size)
-    if step.undo is not None:
-        update = where(step.undo, -_last_step(code, min_step_size), update)
-    return from_coordinates(update, grad.dtype), new_code
-
-
-def _level_and_sign(code: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The two parts of a code; the sign is 0, 85 or 170."""
-    # Bytes wrap around, so that what would be below 0 is never the least of the three.
-    level = jnp.minimum(code, jnp.minimum(code - _PLUS, code - _MINUS))
-    return level, code - level
-
-
-def _last_step(code: jax.Array, min_step_size: jax.Array) -> jax.Array:
-    """What a coordinate of this code has just subtracted from its parameter."""
-    size = _size(_level_and_sign(code)[0], min_step_size)
-    return where(code >= _MINUS, -size, where(code >= _PLUS, size, np.float32(0)))
-
-
-def _steps_from_zero(size: jax.typing.ArrayLike) -> jax.Array:
-    """The steps of the grid between ``size`` and the smallest float32."""
-    bits = jax.lax.bitcast_convert_type(jnp.asarray(size, jnp.float32), jnp.uint32)
-    return bits >> _SHIFT
-
-
-def _level(size: jax.typing.ArrayLike, min_step_size: jax.typing.ArrayLike) -> jax.Array:
-    steps = _steps_from_zero(size) - _steps_from_zero(min_step_size)
-    return steps.astype(jnp.uint8)
-
-
-def _size(level: jax.Array, min_step_size: jax.Array) -> jax.Array:
-    bits = (level.astype(jnp.uint32) + _steps_from_zero(min_step_size)) << _SHIFT
-    return jax.lax.bitcast_convert_type(bits, jnp.float32)

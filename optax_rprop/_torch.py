@@ -8,14 +8,9 @@ import numpy as np
 import optax
 
 from optax_rprop import _torch_checks
+from optax_rprop._leaf import coordinates, from_coordinates
 from optax_rprop._rule import sign_of
-from optax_rprop._transform import (
-    RpropState,
-    coordinates,
-    from_coordinates,
-    rprop,
-    scale_by_rprop,
-)
+from optax_rprop._transform import RpropState, rprop, scale_by_rprop
 
 
 def from_torch_state_dict(
