@@ -105,9 +105,57 @@ def state_dtypes(caller: str, name: str, arrays: Any, *dtypes: Any) -> None:
     raise TypeError(
         f"{caller}: {name} of the state must be "
         f"{' or '.join(np.dtype(dtype).name for dtype in dtypes)}, got "
-        f"{', '.join(wrong)}. A checkpoint restored into another dtype is cast without a "
-        "word; make the target with init."
+        f"{', '.join(wrong)}. {_TARGET}"
     )
+
+
+def state_scalars(caller: str, state: Any, *names: str) -> None:
+    """Raise unless each of these parts of the state is a floating-point scalar."""
+    for name in names:
+        value = getattr(state, name)
+        if not _is_inexact(value) or np.shape(value) != ():
+            raise TypeError(
+                f"{caller}: {name} of the state must be a floating-point scalar, got "
+                f"{kind_of(value)} and shape {np.shape(value)}. {_TARGET}"
+            )
+
+
+def signs(caller: str, prev_signs: Any, step_sizes: Any) -> None:
+    """Raise unless there is a sign for every step size."""
+    structure: Any = jax.tree.structure(prev_signs)
+    if structure == jax.tree.structure(step_sizes) and all(
+        sign.shape == size.shape
+        for sign, size in zip(
+            jax.tree.leaves(prev_signs), jax.tree.leaves(step_sizes), strict=True
+        )
+    ):
+        return  # the usual case, with no path spelled out
+    found, want = (
+        [(path_name(path), np.shape(leaf)) for path, leaf in jax.tree.leaves_with_path(t)]
+        for t in (prev_signs, step_sizes)
+    )
+    if found != want:
+        raise ValueError(
+            f"{caller}: prev_signs of the state must have the leaves and the shapes of "
+            f"its step_sizes, {want}, got {found}. {_TARGET}"
+        )
+
+
+def as_wide(caller: str, step_sizes: Any, params: Any) -> None:
+    """Raise if parameters are wider than their step sizes, which init never makes."""
+    if jax.dtypes.canonicalize_dtype("float64") == np.float32:
+        return  # nothing is wider than float32
+    sizes = dict(jax.tree.leaves_with_path(step_sizes))
+    wrong = [
+        f"{path_name(path)} of {sizes[path].dtype} for {dtype_of(param)}"
+        for path, param in jax.tree.leaves_with_path(params)
+        if path in sizes and _real_size(param) > max(4, sizes[path].dtype.itemsize)
+    ]
+    if wrong:
+        raise TypeError(
+            f"{caller}: step_sizes of the state must be float64 for parameters that are, "
+            f"got {', '.join(wrong)}. {_TARGET}"
+        )
 
 
 def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
@@ -192,6 +240,10 @@ def grid(
 
 
 _INIT_AGAIN = "Call init again after changing the model."
+_TARGET = (
+    "A checkpoint restored into another dtype is cast without a word; make the target "
+    "with init."
+)
 
 
 def as_number(caller: str, name: str, value: Any) -> float | None:
@@ -267,6 +319,14 @@ def _is_real(value: Any) -> bool:
     )
 
 
+def _real_size(value: Any) -> int:
+    """The bytes of a real coordinate; 0 for what is no array."""
+    dtype = dtype_of(value)
+    if dtype is None:
+        return 0
+    return int(np.dtype(dtype).itemsize) // (2 if jnp.iscomplexobj(value) else 1)
+
+
 def _is_inexact(leaf: Any) -> bool:
     dtype = dtype_of(leaf)
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
@@ -280,14 +340,17 @@ def _coordinates_shape(leaf: Any) -> tuple[int, ...]:
 def dtype_of(value: Any) -> Any:
     """The dtype of an array, a traced or abstract one, or a number; else None."""
     if hasattr(value, "dtype"):
-        return value.dtype
+        try:
+            return np.dtype(value.dtype)
+        except TypeError:  # a random key's, or that of another library
+            return value.dtype if isinstance(value, jax.Array) else None
     if isinstance(value, bool | int | float | complex):
         return np.dtype(type(value))
     return None
 
 
 def kind_of(value: Any) -> str:
-    dtype = dtype_of(value)
+    dtype = getattr(value, "dtype", dtype_of(value))
     return type(value).__name__ if dtype is None else f"dtype {dtype}"
 
 

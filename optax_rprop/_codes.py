@@ -64,9 +64,10 @@ def step_codes(
 def level_of(
     step_size: jax.typing.ArrayLike, min_step_size: jax.typing.ArrayLike
 ) -> jax.Array:
-    """The level of a step size on the grid."""
-    steps = _steps_from_zero(step_size) - _steps_from_zero(min_step_size)
-    return steps.astype(jnp.uint8)
+    """The level of a step size on the grid; of one outside of it, the nearest."""
+    size, smallest = map(_steps_from_zero, (step_size, min_step_size))
+    level = size.astype(jnp.int32) - smallest.astype(jnp.int32)
+    return jnp.clip(level, 0, LEVELS - 1).astype(jnp.uint8)
 
 
 def step_size_of(code: jax.Array, min_step_size: jax.Array) -> jax.Array:

@@ -21,7 +21,8 @@ class Rprop8bitState(NamedTuple):
         codes: A tree like the parameters, uint8: the level of the step size above
             ``min_step_size``, 0 to 84, plus 85 if the remembered sign is 1 and 170 if it
             is -1. A complex leaf of shape ``(...)`` has codes of shape ``(..., 2)``.
-        min_step_size: A float32 scalar: the step size of level 0.
+        min_step_size: A float32 scalar: the step size of level 0, and the lower bound for
+            as long as the state is used.
         prev_value: As in :class:`RpropState`.
 
     Example:
@@ -176,7 +177,7 @@ def _scale_by_rprop_8bit(
 
     def init_fn(params: optax.Params) -> Rprop8bitState:
         _checks.parameters(f"{name}.init", params)
-        say(f"rprop_8bit {variant!r}")
+        say(f"rprop_8bit {variant!r}", params)
         return Rprop8bitState(
             codes=coordinates_like(
                 params, level_of(learning_rate, min_step_size), lambda _: jnp.uint8
@@ -196,12 +197,13 @@ def _scale_by_rprop_8bit(
         del params, extra_args
         state = _checks.state(f"{name}.update", state, Rprop8bitState)
         _checks.state_dtypes(f"{name}.update", "codes", state.codes, "uint8")
+        _checks.state_scalars(f"{name}.update", state, "min_step_size", "prev_value")
         _checks.gradients(f"{name}.update", updates, state.codes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value
         )
         structure: Any = jax.tree.structure(updates)
-        highest = level_of(max_step_size, min_step_size)
+        highest = level_of(max_step_size, state.min_step_size)
         steps = [
             step_codes(
                 grad, code, state.min_step_size, highest, variant, loss_rose, rejected

@@ -134,10 +134,12 @@ def fit(
         has_aux=has_aux,
         progress=progress,
     )
+    _fit_checks.arrays("fit", params, args)
     problem = Problem(loss_fn, optimizer, max_steps, microbatch_size, has_aux, history)
     rules = Rules(target_loss, step_tol, patience, rtol)
     result: Any  # a FitResult of arrays
-    if isinstance(resume, FitState):
+    if resume is not None:
+        _fit_checks.fit_state("fit", resume, FitState)
         _fit_checks.same_rules("fit", resume.rules, rules_of(optimizer, params))
     if progress is False:
         result = _run(problem, rules, params, args, resume)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optax_rprop._checks import as_number, dtype_of, kind_of, path_name
-from optax_rprop._identity import checksum
+from optax_rprop._checks import as_number, dtype_of, kind_of, parameters, path_name
+from optax_rprop._identity import Rules, checksum
 
 
 def arguments(
@@ -109,12 +109,32 @@ def not_traced(caller: str, progress: Any, inputs: Any) -> None:
 
 
 def something_to_fit(caller: str, params: Any) -> None:
-    """Raise if ``params`` has no leaves."""
-    if not jax.tree.leaves(params):
+    """Raise if ``params`` has no entries."""
+    if not any(np.size(leaf) for leaf in jax.tree.leaves(params)):
         raise ValueError(
             f"{caller}: params must hold at least one array, got "
             f"{jax.tree.structure(params)}. There is nothing to fit in it."
         )
+
+
+def arrays(caller: str, params: Any, args: Any) -> None:
+    """Raise unless every leaf is an array or a number."""
+    if all(isinstance(leaf, _USUAL) for leaf in jax.tree.leaves((params, args))):
+        return
+    parameters(caller, params)
+    wrong = [
+        f"{path_name(path)} of {kind_of(leaf)}"
+        for path, leaf in jax.tree.leaves_with_path(args)
+        if dtype_of(leaf) is None
+    ]
+    if wrong:
+        raise TypeError(
+            f"{caller}: args must hold arrays, got {', '.join(wrong)}. What follows "
+            "params is data; all else has a name, such as optimizer=rprop()."
+        )
+
+
+_USUAL = (jax.Array, np.ndarray, float, int)
 
 
 def pair(caller: str, output: Any) -> None:
@@ -173,18 +193,25 @@ def no_step_tol(caller: str, step_tol: Any) -> None:
         )
 
 
+_SAME = "Pass result.last of a fit with the same loss, optimizer and parameters."
+
+
+def fit_state(caller: str, value: Any, kind: type) -> None:
+    """Raise unless ``value`` is of the ``kind`` that a fit returns as its last state."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{caller}: resume must be a {kind.__name__}, got {type(value).__name__}. "
+            f"{_SAME}"
+        )
+
+
 def resume(caller: str, state: Any, expected: Any) -> None:
     """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
-    same = "Pass result.last of a fit with the same loss, optimizer and parameters."
-    if type(state) is not type(expected):
-        raise TypeError(
-            f"{caller}: resume must be a FitState, got {type(state).__name__}. {same}"
-        )
     structure: Any = jax.tree.structure(state)
     if structure != jax.tree.structure(expected):
         raise ValueError(
             f"{caller}: resume must have the structure {jax.tree.structure(expected)}, "
-            f"got {structure}. {same}"
+            f"got {structure}. {_SAME}"
         )
     wrong = [
         f"{path_name(path)} of {kind_of(leaf)} and shape {np.shape(leaf)} instead of "
@@ -197,19 +224,20 @@ def resume(caller: str, state: Any, expected: Any) -> None:
     if wrong:
         raise ValueError(
             f"{caller}: resume must fit the parameters and the optimizer, got "
-            f"{', '.join(wrong)}. {same}"
+            f"{', '.join(wrong)}. {_SAME}"
         )
 
 
-def same_rules(caller: str, found: Any, rules: str) -> None:
+def same_rules(caller: str, found: Any, rules: Rules) -> None:
     """Raise unless ``found``, the checksum in a state, is that of ``rules``."""
     if isinstance(found, jax.core.Tracer):
         return
     if np.any(np.asarray(found) != checksum(rules)):
+        names = ", ".join(sorted({name for name, *_ in rules})) or "none of Rprop"
         raise ValueError(
             f"{caller}: resume must come from a fit with the rules of the optimizer, "
-            f"{rules or 'none of Rprop'}, got one with others. The step sizes and signs "
-            "of one rule mean something else to another; pass the optimizer of that fit."
+            f"{names}, got one with others. The step sizes and signs of one "
+            "rule mean something else to another; pass the optimizer of that fit."
         )
 
 
@@ -218,3 +246,5 @@ def _count(caller: str, name: str, value: Any, why: str) -> None:
         raise TypeError(f"{caller}: {name} must be an int, got {value!r}. {why}")
     if value < 1:
         raise ValueError(f"{caller}: {name} must be at least 1, got {value}. {why}")
+    if value >= 2**31:
+        raise ValueError(f"{caller}: {name} must be less than 2**31, got {value}. {why}")

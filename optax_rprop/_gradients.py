@@ -166,9 +166,8 @@ def _own(array: Any) -> Any:
     return array if isinstance(array, jax.Array) else np.array(array)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _no_total(loss_fn: Any, params: Any, batch: Any) -> Any:
-    """Zeros for the sums of the loss and of the gradients."""
+    """Zeros for the sums of the loss and of the gradients, where the parameters are."""
     loss = jax.eval_shape(loss_fn, params, *batch)
     _fit_checks.loss_output("streaming_value_and_grad", loss)
 

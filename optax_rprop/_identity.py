@@ -1,8 +1,8 @@
 """Which rules an optimizer has, so that no other one goes on from its state.
 
 A state holds step sizes and signs, and these look alike for all rules. So ``init`` of
-every Rprop says its rule to who listens, through any wrapper, and a ``FitState`` keeps a
-checksum of what was said.
+every Rprop says to who listens, through any wrapper, which rule it has for which leaves,
+and a ``FitState`` keeps a checksum of what was said.
 """
 
 import contextvars
@@ -14,19 +14,22 @@ import jax
 import numpy as np
 import optax
 
-_heard: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar(
+Rules = tuple[tuple[str, ...], ...]  # each a name, and the paths of its leaves
+
+_heard: contextvars.ContextVar[list[tuple[str, ...]] | None] = contextvars.ContextVar(
     "heard", default=None
 )
 
 
-def say(rule: str) -> None:
+def say(rule: str, params: optax.Params) -> None:
     """Called by the ``init`` of every Rprop."""
     heard = _heard.get()
     if heard is not None:
-        heard.append(rule)
+        paths = [path for path, _ in jax.tree.leaves_with_path(params)]
+        heard.append((rule, *map(jax.tree_util.keystr, paths)))
 
 
-def rules_of(optimizer: optax.GradientTransformation, params: optax.Params) -> str:
+def rules_of(optimizer: optax.GradientTransformation, params: optax.Params) -> Rules:
     """The rules of every Rprop in ``optimizer``; empty where there is none."""
     shapes, structure = jax.tree.flatten(jax.eval_shape(_same, params))
     return _rules_of(optimizer, structure, tuple(shapes))
@@ -37,16 +40,18 @@ def _same(params: Any) -> Any:
 
 
 @functools.lru_cache
-def _rules_of(optimizer: Any, structure: Any, shapes: tuple[Any, ...]) -> str:
+def _rules_of(optimizer: Any, structure: Any, shapes: tuple[Any, ...]) -> Rules:
     token = _heard.set([])
     try:
         # A new function: of one that it knows, JAX would not call init again.
         jax.eval_shape(lambda p: optimizer.init(p), structure.unflatten(shapes))
-        return ", ".join(_heard.get() or [])
+        heard = sorted(_heard.get() or [])
+        # One rule for all leaves needs no paths: another model has another structure.
+        return tuple(heard) if len(heard) > 1 else tuple(said[:1] for said in heard)
     finally:
         _heard.reset(token)
 
 
-def checksum(rules: str) -> np.uint32:
-    """A number for a state to keep, the same in every version; 0 for no rule."""
-    return np.uint32(zlib.crc32(rules.encode()))
+def checksum(rules: Rules) -> np.uint32:
+    """A number for a state to keep, the same in every version."""
+    return np.uint32(zlib.crc32(repr(rules).encode()))

@@ -49,8 +49,8 @@ _ADVICE = {
     FitStatus.STALLED: "The best loss has not improved by rtol for patience steps: as "
     "good as it gets, or a plateau." + _NOISE,
     FitStatus.NONFINITE: "No finite loss could be found again. Check the loss at the "
-    "initial parameters, or start with a smaller learning_rate; jax_debug_nans finds the "
-    "operation.",
+    "initial parameters, or start with a smaller learning_rate; with history=False, "
+    "jax_debug_nans finds the operation.",
     FitStatus.INTERRUPTED: "Interrupted by Ctrl-C: the result is what was found until "
     "then. Go on with resume=result.last.",
     FitStatus.MAX_STEPS: "All max_steps were taken. If the loss still falls, go on with "

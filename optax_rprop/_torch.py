@@ -26,8 +26,8 @@ def from_torch_state_dict(
 
     Args:
         state_dict: ``torch.optim.Rprop.state_dict()``, with tensors on the CPU or arrays
-            of NumPy. Groups are taken one after the other. A parameter that torch has
-            not updated yet begins with its group's ``lr``.
+            of NumPy; bfloat16 as float32. Groups are taken one after the other. A
+            parameter that torch has not updated yet begins with its group's ``lr``.
         params: The parameters, whose leaves in the order of ``jax.tree.leaves`` are
             torch's parameters, with the same shapes and dtypes.
 
@@ -38,7 +38,8 @@ def from_torch_state_dict(
     Raises:
         TypeError: ``state_dict`` is not that of a ``torch.optim.Rprop``, or holds what
             NumPy can't read.
-        ValueError: The number of leaves, a shape or a dtype does not fit.
+        ValueError: The number of leaves, a shape or a dtype does not fit; torch
+            maximises, or its groups have factors or bounds of their own.
 
     Example:
         >>> import numpy as np, optax_rprop
@@ -59,20 +60,21 @@ def from_torch_state_dict(
     caller = "from_torch_state_dict"
     _torch_checks.state_dict(caller, state_dict)
     rates = [
-        (index, group["lr"])
+        # As torch does it, at the first step.
+        (index, np.clip(group["lr"], *group.get("step_sizes", (0, np.inf))))
         for group in state_dict["param_groups"]
         for index in group["params"]
     ]
-    leaves = jax.tree.leaves(params)
+    leaves = jax.tree.leaves_with_path(params)
     structure: Any = jax.tree.structure(params)
-    _torch_checks.as_many(caller, [index for index, _ in rates], leaves)
+    _torch_checks.indices(caller, state_dict["state"], [index for index, _ in rates])
+    _torch_checks.as_many(caller, rates, leaves)
 
     initial: Any = rprop().init(params)
     fresh, *others = initial
     step_sizes, prev_signs = [], []
-    paths = [path for path, _ in jax.tree.leaves_with_path(params)]
-    for path, param, (index, rate), like in zip(
-        paths, leaves, rates, jax.tree.leaves(fresh.step_sizes), strict=True
+    for (path, param), (index, rate), like in zip(
+        leaves, rates, jax.tree.leaves(fresh.step_sizes), strict=True
     ):
         entry = state_dict["state"].get(index)
         if entry is None:
@@ -81,7 +83,7 @@ def from_torch_state_dict(
             continue
         prev = _torch_checks.array(caller, index, "prev", entry["prev"])
         size = _torch_checks.array(caller, index, "step_size", entry["step_size"])
-        _torch_checks.fits(caller, path, param, index, prev)
+        _torch_checks.fits(caller, path, param, index, prev, size)
         step_sizes.append(coordinates(jnp.asarray(size)).astype(like.dtype))
         prev_signs.append(sign_of(coordinates(jnp.asarray(prev))))
     state = fresh._replace(
@@ -155,6 +157,8 @@ def to_torch_state_dict(
     )
     for index, (param, size, sign) in enumerate(zip(*leaves, strict=True)):
         dtype = jnp.result_type(param)
+        if dtype == jnp.bfloat16:
+            dtype = np.dtype("float32")  # NumPy has no bfloat16; torch casts it back
         entries[index] = {
             "step": np.ones((), "float32"),  # torch only asks whether there was one
             "prev": np.array(from_coordinates(sign.astype(size.dtype), dtype)),

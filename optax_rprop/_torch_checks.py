@@ -11,18 +11,42 @@ from optax_rprop._checks import kind_of, path_name
 
 def state_dict(caller: str, value: Any) -> None:
     """Raise unless ``value`` is what ``torch.optim.Rprop.state_dict()`` returns."""
-    is_rprop = (
-        isinstance(value, dict)
-        and {"state", "param_groups"} <= value.keys()
-        and all(
+    try:
+        is_rprop = all(
             {"prev", "step_size"} <= entry.keys() for entry in value["state"].values()
-        )
-    )
+        ) and all({"params", "lr"} <= group.keys() for group in value["param_groups"])
+    except (AttributeError, KeyError, TypeError):
+        is_rprop = False
     if not is_rprop:
         raise TypeError(
             f"{caller}: state_dict must be that of a torch.optim.Rprop, got "
             f"{kind_of(value)} without its entries. It has 'state' and 'param_groups', "
             "and for every parameter a 'prev' and a 'step_size'."
+        )
+    maximize = [group for group in value["param_groups"] if group.get("maximize")]
+    if maximize:
+        raise ValueError(
+            f"{caller}: maximize must be False in every group, got True. Minimise the "
+            "negative loss instead, here and in torch."
+        )
+    for name in ("etas", "step_sizes"):
+        found = [tuple(group[name]) for group in value["param_groups"] if name in group]
+        if len(set(found)) > 1:
+            raise ValueError(
+                f"{caller}: {name} must be the same in all groups, got "
+                f"{', '.join(map(str, found))}. An rprop() has one setting for all; move "
+                "one group at a time, for optax.multi_transform."
+            )
+
+
+def indices(caller: str, state: dict[Any, Any], indices: list[Any]) -> None:
+    """Raise if there is a state for what is no parameter."""
+    unknown = [index for index in state if index not in indices]
+    if unknown:
+        raise ValueError(
+            f"{caller}: state_dict must have states for the parameters of its groups "
+            f"alone, got {', '.join(map(repr, unknown))} as well. JSON makes strings of "
+            "numbers; make them int again."
         )
 
 
@@ -35,15 +59,18 @@ def as_many(caller: str, indices: list[Any], leaves: list[Any]) -> None:
         )
 
 
-def fits(caller: str, path: Any, param: Any, index: Any, prev: np.ndarray) -> None:
-    """Raise unless torch's parameter has the shape and the dtype of the leaf."""
+def fits(caller: str, path: Any, param: Any, index: Any, *arrays: np.ndarray) -> None:
+    """Raise unless torch's arrays have the shape and the dtype of the leaf."""
     dtype = jnp.result_type(param)
-    if prev.shape != np.shape(param) or prev.dtype != dtype:
-        raise ValueError(
-            f"{caller}: {path_name(path)} must have the shape and dtype of torch's "
-            f"parameter {index}, {prev.shape} and {prev.dtype}, got {np.shape(param)} "
-            f"and {dtype}. {_ORDER} Float64 needs jax_enable_x64."
-        )
+    # NumPy has no bfloat16, so such arrays come as float32.
+    dtypes = (dtype, np.dtype("float32")) if dtype == jnp.bfloat16 else (dtype,)
+    for array in arrays:
+        if array.shape != np.shape(param) or array.dtype not in dtypes:
+            raise ValueError(
+                f"{caller}: {path_name(path)} must have the shape and dtype of torch's "
+                f"parameter {index}, {array.shape} and {array.dtype}, got "
+                f"{np.shape(param)} and {dtype}. {_ORDER} Float64 needs jax_enable_x64."
+            )
 
 
 def array(caller: str, index: Any, name: str, value: Any) -> np.ndarray:

@@ -199,7 +199,7 @@ def _scale_by_rprop(
 
     def init_fn(params: optax.Params) -> RpropState:
         _checks.parameters(f"{name}.init", params)
-        say(f"rprop {variant!r}")
+        say(f"rprop {variant!r}", params)
         return RpropState(
             step_sizes=coordinates_like(params, learning_rate, _step_size_dtype),
             prev_signs=coordinates_like(params, 0, lambda _: jnp.int8),
@@ -214,12 +214,15 @@ def _scale_by_rprop(
         value: jax.typing.ArrayLike | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, RpropState]:
-        del params, extra_args
+        del extra_args
         state = _checks.state(f"{name}.update", state, RpropState)
         _checks.state_dtypes(f"{name}.update", "prev_signs", state.prev_signs, "int8")
         _checks.state_dtypes(
             f"{name}.update", "step_sizes", state.step_sizes, "float32", "float64"
         )
+        _checks.state_scalars(f"{name}.update", state, "prev_value")
+        _checks.signs(f"{name}.update", state.prev_signs, state.step_sizes)
+        _checks.as_wide(f"{name}.update", state.step_sizes, params)
         _checks.gradients(f"{name}.update", updates, state.step_sizes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value

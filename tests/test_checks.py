@@ -296,6 +296,79 @@ def test_a_state_cast_to_another_dtype(scale_by, field, dtype):
         tx.update(PARAMS, state._replace(**{field: cast}))
 
 
+TARGET = (
+    "A checkpoint restored into another dtype is cast without a word; make the target "
+    "with init."
+)
+
+
+@pytest.mark.parametrize(
+    ("factory", "field", "value", "found"),
+    [
+        (scale_by_rprop, "prev_value", jnp.ones(2, "float32"), "float32 and shape (2,)"),
+        (scale_by_rprop, "prev_value", jnp.ones((), "int32"), "int32 and shape ()"),
+        (
+            scale_by_rprop_8bit,
+            "min_step_size",
+            jnp.ones((), "int32"),
+            "int32 and shape ()",
+        ),
+    ],
+)
+def test_a_scalar_of_the_state(factory, field, value, found):
+    tx = factory()
+    with raises(
+        TypeError,
+        f"{factory.__name__}.update: {field} "
+        "of the state must be a floating-point scalar, "
+        f"got dtype {found}. {TARGET}",
+    ):
+        tx.update(PARAMS, tx.init(PARAMS)._replace(**{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("signs", "found"),
+    [
+        ({"v": jnp.zeros(2, "int8")}, "[(\"leaf ['v']\", (2,))]"),
+        ({"w": jnp.zeros(1, "int8")}, "[(\"leaf ['w']\", (1,))]"),
+        ({}, "[]"),
+    ],
+)
+def test_signs_of_another_model(signs, found):
+    tx, params = scale_by_rprop(), {"w": jnp.ones(2)}
+    with raises(
+        ValueError,
+        "scale_by_rprop.update: "
+        "prev_signs of the state must have the leaves and the shapes of its step_sizes, "
+        f"[(\"leaf ['w']\", (2,))], got {found}. {TARGET}",
+    ):
+        tx.update(params, tx.init(params)._replace(prev_signs=signs))
+
+
+def test_step_sizes_narrower_than_the_parameters(x64):
+    tx, params = rprop(), {"w": jnp.ones(2, "float64"), "b": jnp.ones(2, "float32")}
+    narrow = tx.init(jax.tree.map(lambda p: p.astype("float32"), params))
+    with raises(
+        TypeError,
+        "rprop.update: step_sizes of the state must be float64 for parameters that are, "
+        f"got leaf ['w'] of float32 for float64. {TARGET}",
+    ):
+        tx.update(params, narrow, params)
+    tx.update(params, tx.init(params), params)
+
+
+def test_arrays_of_another_library():
+    class Tensor:
+        dtype, shape = "torch.float32", ()
+
+    with raises(
+        TypeError, "learning_rate must be a real number, got dtype torch.float32"
+    ):
+        rprop(Tensor())
+    with raises(TypeError, "got the only leaf of dtype torch.float32. Leave such leaves"):
+        rprop().init(Tensor())
+
+
 def test_an_error_loses_nothing():
     """The state that was passed in goes on as though nothing had happened."""
     tx = rprop()

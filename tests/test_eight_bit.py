@@ -168,6 +168,18 @@ def test_bounds_on_the_grid_are_fine():
     rprop_8bit(jnp.asarray(0.5), jnp.asarray(2.0**-20), np.float64(2))
 
 
+@pytest.mark.parametrize("smallest", [2.0**-10, 2.0**-25])
+def test_a_state_of_another_grid_keeps_the_largest_step(smallest):
+    tx = rprop_8bit()  # up to 2, from 2**-20
+    state = rprop_8bit(smallest, smallest, 64 * smallest).init(jnp.zeros(1))
+    sizes = []
+    for _ in range(110):
+        update, state = tx.update(jnp.ones(1), state)
+        sizes.append(-float(update[0]))
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == min(2.0, smallest * 2**21)
+
+
 def test_scale_by_is_the_same_not_negated():
     params = jnp.asarray([1.0, -1.0, 0.0], "float32")
     down, _ = rprop_8bit().update(params, rprop_8bit().init(params))

@@ -53,6 +53,11 @@ ARGUMENTS = [
         ValueError,
         "fit: max_steps must be at least 1, got 0. It bounds the run; 1000 is the default.",
     ),
+    (
+        {"max_steps": 2**31},
+        ValueError,
+        "max_steps must be less than 2**31, got 2147483648.",
+    ),
     ({"max_steps": 10.0}, TypeError, "fit: max_steps must be an int, got 10.0."),
     (
         {"microbatch_size": 0},
@@ -109,6 +114,11 @@ ARGUMENTS = [
         TypeError,
         "fit: every parameter must be a floating-point or complex array, got the only leaf "
         "of dtype int32.",
+    ),
+    (
+        {"params": jnp.zeros((0, 3))},
+        ValueError,
+        "params must hold at least one array, got",
     ),
     (
         {"params": {}},
@@ -194,6 +204,36 @@ def test_streamed_loss():
         streaming_value_and_grad(Unhashable())
 
 
+def test_data_that_is_none():
+    with raises(
+        TypeError,
+        "fit: args must hold arrays, got leaf [0].init of function, leaf [0].update of "
+        "function. What follows params is data; all else has a name, such as "
+        "optimizer=rprop().",
+    ):
+        fit(loss_fn, X, rprop(variant="rprop-"))
+    with raises(
+        TypeError, "every parameter must be a floating-point or complex array, got"
+    ):
+        fit(loss_fn, {"w": X, "name": "a"})
+
+
+def test_resume_with_the_rules_of_other_leaves():
+    a, b = rprop(), rprop(variant="rprop-")
+    start = {"x": X, "y": X}
+
+    def loss(params):
+        return loss_fn(params["x"]) + loss_fn(params["y"])
+
+    def groups(rules):
+        return optax.multi_transform(rules, {"x": "x", "y": "y"})
+
+    last = fit(loss, start, optimizer=groups({"x": a, "y": b}), max_steps=3).last
+    fit(loss, start, optimizer=groups({"y": b, "x": a}), max_steps=3, resume=last)
+    with raises(ValueError, "got one with others"):
+        fit(loss, start, optimizer=groups({"x": b, "y": a}), max_steps=3, resume=last)
+
+
 def test_progress_inside_jit():
     with raises(
         ValueError,
@@ -218,6 +258,8 @@ def test_resume():
     same = "Pass result.last of a fit with the same loss, optimizer and parameters."
     with raises(TypeError, f"fit: resume must be a FitState, got dict. {same}"):
         fit(loss_fn, X, resume={"params": X})
+    with raises(TypeError, f"fit: resume must be a FitState, got str. {same}"):
+        fit(loss_fn, X, resume="checkpoints")
     with raises(ValueError, "fit: resume must have the structure PyTreeDef("):
         fit(lambda params: loss_fn(params[0]), [X], resume=last)
     with raises(

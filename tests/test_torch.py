@@ -128,3 +128,24 @@ def test_round_trip_without_torch():
     assert isinstance(back, RpropState)
     same = jax.tree.map(np.array_equal, back[:2], state[1][:2])
     assert all(jax.tree.leaves(same))
+
+
+def test_bfloat16_comes_and_goes_as_float32():
+    """NumPy has no bfloat16: torch's ``.float()``, and a cast back when it loads."""
+    prev, size = np.float32([1.5, -2, 0]), np.float32([0.5, 0.25, 0.125])
+    params = [jnp.zeros(3, "bfloat16")]
+    state = from_torch_state_dict(torch_state(entry(prev, size)), params)
+    assert state[0].step_sizes[0].dtype == jnp.float32
+    back = to_torch_state_dict(state, params)["state"][0]
+    assert back["prev"].dtype == back["step_size"].dtype == np.float32
+    np.testing.assert_array_equal(back["prev"], [1, -1, 0])
+    np.testing.assert_array_equal(back["step_size"], size)
+
+
+def test_a_learning_rate_outside_of_the_bounds_is_moved_into_them():
+    """As torch does at the first step."""
+    group = {"params": [0, 1], "lr": 100.0, "step_sizes": (1e-6, 50)}
+    state = from_torch_state_dict(
+        {"state": {}, "param_groups": [group]}, [np.zeros(2, "float32")] * 2
+    )
+    np.testing.assert_array_equal(state[0].step_sizes[1], [50, 50])

@@ -30,7 +30,15 @@ class OnAGpu:
 
 
 @pytest.mark.parametrize(
-    "value", [None, {}, {"state": {0: {"exp_avg": TWO}}, "param_groups": []}]
+    "value",
+    [
+        None,
+        {},
+        {"state": {0: {"exp_avg": TWO}}, "param_groups": []},
+        {"state": {0: None}, "param_groups": []},
+        {"state": {}, "param_groups": [{"params": [0]}]},
+        {"state": {}, "param_groups": None},
+    ],
 )
 def test_another_state_dict(value):
     with raises(
@@ -68,6 +76,44 @@ def test_another_order_or_dtype(params, path, index, expected, found):
         f"{index}, {expected}, got {found}. {ORDER} Float64 needs jax_enable_x64.",
     ):
         from_torch_state_dict(GOOD, params)
+
+
+def test_a_step_size_of_another_shape():
+    written = torch_state(entry(TWO, np.ones(3, "float32")))
+    with raises(ValueError, "parameter 0, (3,) and float32, got (2,) and float32."):
+        from_torch_state_dict(written, [TWO])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (
+            [{"maximize": True}],
+            "from_torch_state_dict: maximize must be False in every group, got True. "
+            "Minimise the negative loss instead, here and in torch.",
+        ),
+        (
+            [{"etas": [0.5, 1.2]}, {"etas": [0.7, 1.2]}],
+            "from_torch_state_dict: etas must be the same in all groups, got (0.5, 1.2), "
+            "(0.7, 1.2). An rprop() has one setting for all; move one group at a time, "
+            "for optax.multi_transform.",
+        ),
+    ],
+)
+def test_groups_that_do_not_fit_one_rprop(groups, message):
+    groups = [{"params": [i], "lr": 0.1} | group for i, group in enumerate(groups)]
+    with raises(ValueError, message):
+        from_torch_state_dict({"state": {}, "param_groups": groups}, [TWO] * len(groups))
+
+
+def test_numbers_that_became_strings():
+    with raises(
+        ValueError,
+        "from_torch_state_dict: state_dict must have states for the parameters of its "
+        "groups alone, got '0' as well. JSON makes strings of numbers; make them int "
+        "again.",
+    ):
+        from_torch_state_dict(GOOD | {"state": {"0": GOOD["state"][0]}}, PARAMS)
 
 
 def test_float64_without_x64(no_x64):
