@@ -13,9 +13,10 @@ import optax
 from optax_rprop import _fit_checks
 from optax_rprop._diagnostics import step_size_mean
 from optax_rprop._identity import rules_of
-from optax_rprop._loop import Problem, Rules, block, finish, run, start
+from optax_rprop._loop import Problem, block, finish, run, start
 from optax_rprop._progress import Report, deferred_interrupt, reporter
 from optax_rprop._result import FitResult, FitState, FitStatus
+from optax_rprop._stop import Rules
 from optax_rprop._transform import rprop
 
 _DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from optax_rprop._checks import as_number, dtype_of, kind_of, parameters, path_name
-from optax_rprop._identity import Rules, checksum
+from optax_rprop._identity import RpropRules, checksum
 
 
 def arguments(
@@ -228,7 +228,7 @@ def resume(caller: str, state: Any, expected: Any) -> None:
         )
 
 
-def same_rules(caller: str, found: Any, rules: Rules) -> None:
+def same_rules(caller: str, found: Any, rules: RpropRules) -> None:
     """Raise unless ``found``, the checksum in a state, is that of ``rules``."""
     if isinstance(found, jax.core.Tracer):
         return

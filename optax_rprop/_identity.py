@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import optax
 
-Rules = tuple[tuple[str, ...], ...]  # each a name, and the paths of its leaves
+RpropRules = tuple[tuple[str, ...], ...]  # each a name, and the paths of its leaves
 
 _heard: contextvars.ContextVar[list[tuple[str, ...]] | None] = contextvars.ContextVar(
     "heard", default=None
@@ -29,7 +29,7 @@ def say(rule: str, params: optax.Params) -> None:
         heard.append((rule, *map(jax.tree_util.keystr, paths)))
 
 
-def rules_of(optimizer: optax.GradientTransformation, params: optax.Params) -> Rules:
+def rules_of(optimizer: optax.GradientTransformation, params: optax.Params) -> RpropRules:
     """The rules of every Rprop in ``optimizer``; empty where there is none."""
     shapes, structure = jax.tree.flatten(jax.eval_shape(_same, params))
     return _rules_of(optimizer, structure, tuple(shapes))
@@ -40,7 +40,7 @@ def _same(params: Any) -> Any:
 
 
 @functools.lru_cache
-def _rules_of(optimizer: Any, structure: Any, shapes: tuple[Any, ...]) -> Rules:
+def _rules_of(optimizer: Any, structure: Any, shapes: tuple[Any, ...]) -> RpropRules:
     token = _heard.set([])
     try:
         # A new function: of one that it knows, JAX would not call init again.
@@ -52,6 +52,6 @@ def _rules_of(optimizer: Any, structure: Any, shapes: tuple[Any, ...]) -> Rules:
         _heard.reset(token)
 
 
-def checksum(rules: Rules) -> np.uint32:
+def checksum(rules: RpropRules) -> np.uint32:
     """A number for a state to keep, the same in every version."""
     return np.uint32(zlib.crc32(repr(rules).encode()))

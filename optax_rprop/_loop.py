@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop import _checks, _fit_checks
+from optax_rprop import _checks, _fit_checks, _stop
 from optax_rprop._diagnostics import diagnose, rprop_states
 from optax_rprop._gradients import full_batch, loss_and_aux, value_and_grad
 from optax_rprop._identity import checksum, rules_of
 from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
+from optax_rprop._stop import Rules
 
 
 class Problem(NamedTuple):
@@ -32,15 +33,6 @@ class Problem(NamedTuple):
     def transformation(self) -> optax.GradientTransformationExtraArgs:
         """The optimizer as one that takes ``value=``, ``grad=`` and ``value_fn=``."""
         return optax.with_extra_args_support(self.optimizer)
-
-
-class Rules(NamedTuple):
-    """When to stop: numbers, or None for a rule that is not asked for."""
-
-    target_loss: jax.typing.ArrayLike | None
-    step_tol: jax.typing.ArrayLike | None
-    patience: jax.typing.ArrayLike | None
-    rtol: jax.typing.ArrayLike
 
 
 class Carry(NamedTuple):
@@ -139,32 +131,8 @@ def _step(
         opt_state = _where(finite, opt_state, state.opt_state)
     params = _where(go_back, best_params, params)
 
-    reference, stalled_steps = state.reference_loss, state.stalled_steps
-    if rules.patience is not None:
-        margin = jnp.asarray(rules.rtol, loss.dtype) * jnp.abs(reference)
-        margin = jnp.where(jnp.isfinite(reference), margin, 0)  # inf - inf is no number
-        improved = finite & (loss < reference - margin)
-        reference = jnp.where(improved, loss, reference)
-        stalled_steps = jnp.where(improved, 0, stalled_steps + 1)
-
-    # In this order: of several reasons, the first is told.
-    reasons = [(FitStatus.NONFINITE, hopeless)]
-    if rules.target_loss is not None:
-        target_loss = jnp.asarray(rules.target_loss, loss.dtype)
-        reasons.append((FitStatus.TARGET_REACHED, finite & (loss <= target_loss)))
-    reasons.append((FitStatus.STATIONARY, finite & _all_zero(grads)))
-    seen = FitHistory(loss, None, None, None)
-    if is_rprop:
-        sizes = diagnose(grads, state.opt_state, opt_state)
-        seen = FitHistory(
-            loss, sizes.step_size_mean, sizes.step_size_max, sizes.flip_fraction
-        )
-        if rules.step_tol is not None:
-            arrived = sizes.furthest_step <= jnp.asarray(rules.step_tol, jnp.float32)
-            reasons.append((FitStatus.STEP_CONVERGED, finite & arrived))
-    if rules.patience is not None:
-        reasons.append((FitStatus.STALLED, stalled_steps >= rules.patience))
-
+    reference, stalled_steps = _stop.stalled(rules, state, loss)
+    sizes = diagnose(grads, state.opt_state, opt_state) if is_rprop else None
     carry = Carry(
         state=FitState(
             params=params,
@@ -179,13 +147,16 @@ def _step(
         ),
         loss=loss,
         num_steps=carry.num_steps + 1,
-        status=functools.reduce(
-            lambda status, reason: jnp.where(reason[1], int(reason[0]), status),
-            reversed(reasons),
+        status=_stop.first(
+            _stop.reasons(rules, loss, grads, hopeless, sizes, stalled_steps),
             carry.status,
         ),
     )
-    return carry, seen
+    if sizes is None:
+        return carry, FitHistory(loss, None, None, None)
+    return carry, FitHistory(
+        loss, sizes.step_size_mean, sizes.step_size_max, sizes.flip_fraction
+    )
 
 
 # The history is written in blocks, for XLA runs the loop of a small problem on the CPU in
@@ -284,9 +255,3 @@ def run(
 def _where(condition: jax.Array, this: Any, that: Any) -> Any:
     """``jnp.where`` for trees, with a scalar condition."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), this, that)
-
-
-def _all_zero(grads: Any) -> jax.Array:
-    return functools.reduce(
-        jnp.logical_and, [jnp.all(grad == 0) for grad in jax.tree.leaves(grads)]
-    )

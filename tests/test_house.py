@@ -29,6 +29,7 @@ ROOMS = [
     "_diagnostics",
     "_gradients",
     "_result",
+    "_stop",
     "_progress",
     "_loop",
     "_fit",
