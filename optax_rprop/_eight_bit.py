@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop import _checks
+from optax_rprop import _checks, _state_checks
 from optax_rprop._codes import LEVELS, level_of, sign_of_code, step_codes, step_size_of
 from optax_rprop._identity import say
 from optax_rprop._leaf import coordinates_like
@@ -195,10 +195,10 @@ def _scale_by_rprop_8bit(
         **extra_args: Any,
     ) -> tuple[optax.Updates, Rprop8bitState]:
         del params, extra_args
-        state = _checks.state(f"{name}.update", state, Rprop8bitState)
-        _checks.state_dtypes(f"{name}.update", "codes", state.codes, "uint8")
-        _checks.state_scalars(f"{name}.update", state, "min_step_size", "prev_value")
-        _checks.gradients(f"{name}.update", updates, state.codes)
+        state = _state_checks.state(f"{name}.update", state, Rprop8bitState)
+        _state_checks.dtypes(f"{name}.update", "codes", state.codes, "uint8")
+        _state_checks.scalars(f"{name}.update", state, "min_step_size", "prev_value")
+        _state_checks.gradients(f"{name}.update", updates, state.codes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value
         )

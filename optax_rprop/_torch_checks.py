@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optax_rprop._checks import kind_of, path_name
+from optax_rprop._checks import kind_of, path_name, shapes_of
 
 
 def state_dict(caller: str, value: Any) -> None:
@@ -97,10 +96,7 @@ def one_rprop(caller: str, found: list[Any]) -> Any:
 
 def state_of(caller: str, step_sizes: Any, expected: Any) -> None:
     """Raise unless ``step_sizes`` has the structure and the shapes of ``expected``."""
-    found, want = (
-        [(path_name(path), np.shape(leaf)) for path, leaf in jax.tree.leaves_with_path(t)]
-        for t in (step_sizes, expected)
-    )
+    found, want = shapes_of(step_sizes), shapes_of(expected)
     if found != want:
         raise ValueError(
             f"{caller}: state must be that of params, {want}, got {found}. It is what "

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop import _checks
+from optax_rprop import _checks, _state_checks
 from optax_rprop._identity import say
 from optax_rprop._leaf import Hyperparameters, coordinates_like, step_leaf
 from optax_rprop._rule import Variant
@@ -215,15 +215,15 @@ def _scale_by_rprop(
         **extra_args: Any,
     ) -> tuple[optax.Updates, RpropState]:
         del extra_args
-        state = _checks.state(f"{name}.update", state, RpropState)
-        _checks.state_dtypes(f"{name}.update", "prev_signs", state.prev_signs, "int8")
-        _checks.state_dtypes(
+        state = _state_checks.state(f"{name}.update", state, RpropState)
+        _state_checks.dtypes(f"{name}.update", "prev_signs", state.prev_signs, "int8")
+        _state_checks.dtypes(
             f"{name}.update", "step_sizes", state.step_sizes, "float32", "float64"
         )
-        _checks.state_scalars(f"{name}.update", state, "prev_value")
-        _checks.signs(f"{name}.update", state.prev_signs, state.step_sizes)
-        _checks.as_wide(f"{name}.update", state.step_sizes, params)
-        _checks.gradients(f"{name}.update", updates, state.step_sizes)
+        _state_checks.scalars(f"{name}.update", state, "prev_value")
+        _state_checks.signs(f"{name}.update", state.prev_signs, state.step_sizes)
+        _state_checks.as_wide(f"{name}.update", state.step_sizes, params)
+        _state_checks.gradients(f"{name}.update", updates, state.step_sizes)
         loss_rose, rejected, prev_value = look_at_loss(
             f"{name}.update", variant, value, state.prev_value
         )

@@ -17,6 +17,7 @@ TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 ROOMS = [
     "_checks",
+    "_state_checks",
     "_identity",
     "_fit_checks",
     "_rule",
