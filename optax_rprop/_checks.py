@@ -6,7 +6,7 @@ a wrong kind a TypeError. Traced values are not checked: they have no value yet.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -68,15 +68,11 @@ def hyperparameters(
 
 def parameters(caller: str, params: Any) -> None:
     """Raise unless every leaf is a floating-point or complex array."""
-    wrong = [
-        f"{path_name(path)} of {kind_of(leaf)}"
-        for path, leaf in jax.tree.leaves_with_path(params)
-        if not is_inexact(leaf)
-    ]
+    wrong = list_unless(is_inexact, params)
     if wrong:
         raise TypeError(
             f"{caller}: every parameter must be a floating-point or complex array, got "
-            f"{', '.join(wrong)}. Leave such leaves out with optax.masked, or make them "
+            f"{wrong}. Leave such leaves out with optax.masked, or make them "
             "None."
         )
 
@@ -218,6 +214,15 @@ def kind_of(value: Any) -> str:
 
 def path_name(path: tuple[Any, ...]) -> str:
     return f"leaf {jax.tree_util.keystr(path)}" if path else "the only leaf"
+
+
+def list_unless(right: Callable[[Any], bool], tree: Any) -> str:
+    """The paths and kinds of all leaves that are not ``right``, for a message."""
+    return ", ".join(
+        f"{path_name(path)} of {kind_of(leaf)}"
+        for path, leaf in jax.tree.leaves_with_path(tree)
+        if not right(leaf)
+    )
 
 
 def shapes_of(tree: Any) -> list[tuple[str, tuple[int, ...]]]:

@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optax_rprop._checks import as_number, dtype_of, kind_of, parameters, path_name
+from optax_rprop._checks import (
+    as_number,
+    dtype_of,
+    kind_of,
+    list_unless,
+    parameters,
+    path_name,
+)
 from optax_rprop._identity import RpropRules, checksum
 
 
@@ -122,14 +129,10 @@ def arrays(caller: str, params: Any, args: Any) -> None:
     if all(isinstance(leaf, _USUAL) for leaf in jax.tree.leaves((params, args))):
         return
     parameters(caller, params)
-    wrong = [
-        f"{path_name(path)} of {kind_of(leaf)}"
-        for path, leaf in jax.tree.leaves_with_path(args)
-        if dtype_of(leaf) is None
-    ]
+    wrong = list_unless(lambda leaf: dtype_of(leaf) is not None, args)
     if wrong:
         raise TypeError(
-            f"{caller}: args must hold arrays, got {', '.join(wrong)}. What follows "
+            f"{caller}: args must hold arrays, got {wrong}. What follows "
             "params is data; all else has a name, such as optimizer=rprop()."
         )
 

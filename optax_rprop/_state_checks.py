@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optax_rprop._checks import dtype_of, is_inexact, kind_of, path_name, shapes_of
+from optax_rprop._checks import (
+    dtype_of,
+    is_inexact,
+    kind_of,
+    list_unless,
+    path_name,
+    shapes_of,
+)
 
 State = TypeVar("State")
 
@@ -25,15 +32,10 @@ def dtypes(caller: str, name: str, arrays: Any, *allowed: Any) -> None:
     """Raise unless every array of this part of the state has one of ``allowed``."""
     if all(leaf.dtype in allowed for leaf in jax.tree.leaves(arrays)):
         return
-    wrong = [
-        f"{path_name(path)} of {kind_of(leaf)}"
-        for path, leaf in jax.tree.leaves_with_path(arrays)
-        if leaf.dtype not in allowed
-    ]
     raise TypeError(
         f"{caller}: {name} of the state must be "
         f"{' or '.join(np.dtype(dtype).name for dtype in allowed)}, got "
-        f"{', '.join(wrong)}. {_TARGET}"
+        f"{list_unless(lambda leaf: leaf.dtype in allowed, arrays)}. {_TARGET}"
     )
 
 
@@ -100,15 +102,11 @@ def gradients(caller: str, grads: Any, step_sizes: Any) -> None:
     if all(is_inexact(g) and _coordinates_shape(g) == d.shape for g, d in pairs):
         return  # the usual case, with no path spelled out
 
-    wrong = [
-        f"{path_name(path)} of {kind_of(grad)}"
-        for path, grad in jax.tree.leaves_with_path(grads)
-        if not is_inexact(grad)
-    ]
-    if wrong:
+    not_inexact = list_unless(is_inexact, grads)
+    if not_inexact:
         raise TypeError(
             f"{caller}: every gradient must be a floating-point or complex array, got "
-            f"{', '.join(wrong)}. Rprop follows the sign of a derivative."
+            f"{not_inexact}. Rprop follows the sign of a derivative."
         )
     wrong = [
         f"{path_name(path)} of {kind_of(grad)} and shape {np.shape(grad)} where the "

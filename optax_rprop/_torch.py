@@ -67,8 +67,9 @@ def from_torch_state_dict(
     ]
     leaves = jax.tree.leaves_with_path(params)
     structure: Any = jax.tree.structure(params)
-    _torch_checks.indices(caller, state_dict["state"], [index for index, _ in rates])
-    _torch_checks.as_many(caller, rates, leaves)
+    indices = [index for index, _ in rates]
+    _torch_checks.no_others(caller, state_dict["state"], indices)
+    _torch_checks.as_many(caller, indices, leaves)
 
     initial: Any = rprop().init(params)
     fresh, *others = initial

@@ -38,9 +38,9 @@ def state_dict(caller: str, value: Any) -> None:
             )
 
 
-def indices(caller: str, state: dict[Any, Any], indices: list[Any]) -> None:
+def no_others(caller: str, states: dict[Any, Any], indices: list[Any]) -> None:
     """Raise if there is a state for what is no parameter."""
-    unknown = [index for index in state if index not in indices]
+    unknown = [index for index in states if index not in indices]
     if unknown:
         raise ValueError(
             f"{caller}: state_dict must have states for the parameters of its groups "
