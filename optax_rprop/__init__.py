@@ -1,15 +1,16 @@
 """Rprop for JAX: the four published rules as an Optax transformation, and a fit."""
 
-from optax_rprop._eight_bit import (
+from optax_rprop._fit._fit import fit
+from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
+from optax_rprop._interop._torch import from_torch_state_dict, to_torch_state_dict
+from optax_rprop._rule import VARIANTS
+from optax_rprop._streaming import streaming_value_and_grad
+from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
+from optax_rprop._transform._eight_bit import (
     Rprop8bitState,
     rprop_8bit,
     scale_by_rprop_8bit,
 )
-from optax_rprop._fit import fit
-from optax_rprop._gradients import streaming_value_and_grad
-from optax_rprop._result import FitHistory, FitResult, FitState, FitStatus
-from optax_rprop._torch import from_torch_state_dict, to_torch_state_dict
-from optax_rprop._transform import VARIANTS, RpropState, rprop, scale_by_rprop
 
 __all__ = [
     "VARIANTS",

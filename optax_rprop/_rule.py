@@ -12,8 +12,8 @@ the step size (``D'`` the new one) and ``E`` the loss, each coordinate does this
   * ``rprop+``: undo the last move, by ``+p*D``, remember 0;
   * ``irprop+``: undo if ``E`` rose, else stay; remember 0.
 
-Where ``p`` is not 0 the last move was exactly ``-p*D``, so a sign and a step size are the
-whole memory of every rule.
+Where ``p`` is not 0 the last move was exactly ``-p*D``, in every rule. So a sign and a step
+size are the whole memory of each, and one rule can go on from the memory of another.
 
 References:
     Riedmiller and Braun (1993), "A direct adaptive method for faster backpropagation
@@ -23,21 +23,35 @@ References:
     algorithms" (irprop+ and irprop-).
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from optax_rprop._leaf import select
 
 Variant = Literal["rprop-", "irprop-", "rprop+", "irprop+"]
 
-#: All that tells the rules apart: what a coordinate does when its gradient changes sign.
-ON_SIGN_CHANGE: dict[Variant, str] = {
-    "rprop-": "step",
-    "irprop-": "stay",
-    "rprop+": "undo",
-    "irprop+": "undo if the loss rose",
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+"""The names of the four rules, for loops over all of them."""
+
+
+class OnSignChange(NamedTuple):
+    """What a coordinate does when its gradient changes sign."""
+
+    step: bool  # move by -s*D' and remember s; else remember 0
+    undo: Literal["never", "always", "if the loss rose"]  # move by +p*D
+
+    @property
+    def needs_loss(self) -> bool:
+        return self.undo == "if the loss rose"
+
+
+RULES: dict[Variant, OnSignChange] = {
+    "rprop-": OnSignChange(step=True, undo="never"),
+    "irprop-": OnSignChange(step=False, undo="never"),
+    "rprop+": OnSignChange(step=False, undo="always"),
+    "irprop+": OnSignChange(step=False, undo="if the loss rose"),
 }
 
 
@@ -45,71 +59,46 @@ class Step(NamedTuple):
     """What a step decides, each of the shape of the gradient."""
 
     step_size: jax.Array  # D'
-    sign: jax.Array  # to remember; also where to move: -s*D', and nowhere at 0
-    undo: jax.Array | None  # bool, where to move by +p*D instead; None for nowhere
+    sign: jax.Array  # the sign to remember; the move is -s*D', none where it is 0
+    undo: jax.Array | None  # bool, where the move is +p*D instead; None for nowhere
 
 
 def rprop_step(
     sign: jax.Array,
-    kept: jax.Array,
-    changed: jax.Array,
+    same_sign: jax.Array,
+    opposite_sign: jax.Array,
     step_size: jax.Array,
-    grow: Callable[[jax.Array], jax.Array],
-    shrink: Callable[[jax.Array], jax.Array],
-    variant: Variant,
+    grown: jax.Array,
+    shrunk: jax.Array,
+    rule: OnSignChange,
     loss_rose: jax.Array | bool,
-    rejected: jax.Array | None,
 ) -> Step:
-    """One step of ``variant`` for real arrays, whatever holds a sign and a step size.
+    """One step of ``rule``, for step sizes and signs in any representation.
 
-    ``kept`` is where s*p > 0 and ``changed`` where s*p < 0; ``grow`` and ``shrink`` know
-    the factors and bounds. ``loss_rose`` and ``rejected`` are scalars: the first matters
-    to irprop+ alone, the second, for a loss that is not finite, to every rule.
+    ``same_sign`` is where s*p > 0 and ``opposite_sign`` where s*p < 0. ``grown`` is
+    min(D*eta_plus, max) and ``shrunk`` is max(D*eta_minus, min).
     """
-    on_sign_change = ON_SIGN_CHANGE[variant]
-    none = np.zeros((), sign.dtype)
-
-    new_step_size = where(changed, shrink(step_size), step_size)
-    new_step_size = where(kept, grow(step_size), new_step_size)
-    remember = sign if on_sign_change == "step" else where(changed, none, sign)
+    new_step_size = select(opposite_sign, shrunk, step_size)
+    new_step_size = select(same_sign, grown, new_step_size)
+    remember = sign if rule.step else select(opposite_sign, _zero(sign), sign)
     undo = None
-    if on_sign_change == "undo":
-        undo = changed
-    elif on_sign_change == "undo if the loss rose":
-        undo = changed & loss_rose
-
-    if rejected is not None:
-        new_step_size = where(rejected, shrink(step_size), new_step_size)
-        remember = where(rejected, none, remember)
-        undo = rejected if undo is None else rejected | undo
+    if rule.undo != "never":
+        undo = opposite_sign & loss_rose if rule.needs_loss else opposite_sign
     return Step(new_step_size, remember, undo)
 
 
-def above_and_below_zero(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where ``x`` has a sign of 1, and where one of -1. NaN has none."""
-    zero = jnp.zeros_like(x)
-    return x > zero, x < zero
+def take_back(step: Step, shrunk: jax.Array, rejected: jax.Array) -> Step:
+    """``step``, or where the scalar ``rejected`` holds the way back from the last one.
 
-
-def sign_of(x: jax.Array) -> jax.Array:
-    """1, -1 or 0, int8."""
-    # Not jnp.sign: it hands NaN on, and a NaN is no integer.
-    above, below = above_and_below_zero(x)
-    return above.astype(np.int8) - below.astype(np.int8)
-
-
-def where(condition: jax.Array, this: Any, that: Any) -> jax.Array:
-    """``jnp.where`` for arrays of one shape, or scalars, of one dtype.
-
-    As a single operation: jnp.where is a function of its own in the program, which for a
-    model of many small leaves makes up a tenth of the time to compile.
+    This package's own addition: a loss that is not finite takes back what moved, shrinks
+    every step size and forgets every sign, in all four rules.
     """
-    arrays = [x for x in (this, that, condition) if np.ndim(x)]
-    if not arrays:
-        return jnp.where(condition, this, that)
+    return Step(
+        step_size=select(rejected, shrunk, step.step_size),
+        sign=select(rejected, _zero(step.sign), step.sign),
+        undo=rejected if step.undo is None else rejected | step.undo,
+    )
 
-    def full(x: Any) -> jax.Array:
-        # Like an array that is there, so that it is sharded like it.
-        return x if np.ndim(x) else jax.lax.full_like(arrays[0], x, jnp.result_type(x))
 
-    return jax.lax.select(condition, full(this), full(that))
+def _zero(sign: jax.Array) -> np.ndarray:
+    return np.zeros((), sign.dtype)

@@ -13,16 +13,18 @@ from optax_rprop import (
     from_torch_state_dict,
     rprop,
     scale_by_rprop,
+    scale_by_rprop_8bit,
     to_torch_state_dict,
 )
 
 SHAPES = [(300,), (2, 5), ()]
 HYPER = {"eta_minus": 0.4, "eta_plus": 1.3, "min_step_size": 1e-4, "max_step_size": 2.0}
+ONES = np.ones(2, "float32")
 DTYPES = ["float32", "float64", "complex64", "complex128"]
 
 
 def gradients(dtype, steps):
-    """Signs change often, a few are zero, sizes are within torch's range."""
+    """Signs change often, and a few are zero. No product of two underflows in torch."""
     rng = np.random.default_rng(0)
 
     def one(shape):
@@ -91,12 +93,19 @@ def entry(prev, step_size):
     return {"step": 3.0, "prev": np.asarray(prev), "step_size": np.asarray(step_size)}
 
 
-def torch_state(*entries, lr=0.25):
+def torch_group(indices, **entries):
+    defaults = {"lr": 0.25, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50)}
+    return {"params": indices} | defaults | entries
+
+
+def torch_state(*entries, names=None):
     """As torch writes it; ``None`` for a parameter that was never updated."""
-    indices = range(len(entries))
+    groups = [torch_group([i]) for i in range(len(entries))]
+    for group, name in zip(groups, names or [], strict=names is not None):
+        group["param_names"] = [name]
     return {
-        "state": {i: e for i, e in zip(indices, entries, strict=True) if e is not None},
-        "param_groups": [{"params": [i], "lr": lr} for i in indices],
+        "state": {i: e for i, e in enumerate(entries) if e is not None},
+        "param_groups": groups,
     }
 
 
@@ -144,8 +153,105 @@ def test_bfloat16_comes_and_goes_as_float32():
 
 def test_a_learning_rate_outside_of_the_bounds_is_moved_into_them():
     """As torch does at the first step."""
-    group = {"params": [0, 1], "lr": 100.0, "step_sizes": (1e-6, 50)}
+    group = torch_group([0, 1], lr=np.array([100.0]))  # torch takes a tensor as well
     state = from_torch_state_dict(
         {"state": {}, "param_groups": [group]}, [np.zeros(2, "float32")] * 2
     )
     np.testing.assert_array_equal(state[0].step_sizes[1], [50, 50])
+    written = to_torch_state_dict(state, [ONES] * 2, min_step_size=0.5)
+    assert written["param_groups"][0]["lr"] == 0.5
+
+
+NAMED = {  # torch's names, which are not in alphabetical order, and trees that have them
+    "flat": (["query", "key"], {"query": 1, "key": 2}),
+    "dotted": (["b.weight", "b.bias"], {"b.weight": 1, "b.bias": 2}),
+    "nested": (["b.weight", "b.bias"], {"b": {"weight": 1, "bias": 2}}),
+    "list": (["1.weight", "0.weight"], [{"weight": 2}, {"weight": 1}]),
+    "attribute": (
+        ["prev_signs", "step_sizes.1", "step_sizes.0", "prev_value"],
+        RpropState([3, 2], 1, 4),
+    ),
+    "list by position": (["weight", "bias"], [1, 2]),
+    "nested lists by position": (["2.weight", "0.weight", "0.bias"], [[1, 2], (3,)]),
+    "one array": (["weight"], 1),
+}
+
+
+@pytest.mark.parametrize(("names", "place"), NAMED.values(), ids=NAMED)
+def test_leaves_are_matched_by_name(names, place):
+    """``place`` holds at each leaf the number of its parameter in torch, from 1."""
+    params = jax.tree.map(lambda _: ONES, place)
+    entries = [entry(ONES * (-1) ** i, ONES * i) for i in range(1, len(names) + 1)]
+    written = torch_state(*entries, names=names)
+    state = from_torch_state_dict(written, params)
+    sizes, signs, _ = state[0]
+    assert jax.tree.map(lambda leaf: int(leaf[1]), sizes) == place
+    assert jax.tree.map(lambda leaf: int(leaf[1]), signs) == jax.tree.map(
+        lambda number: (-1) ** number, place
+    )
+    back = to_torch_state_dict(state, params, param_names=names)
+    assert back["param_groups"][0]["param_names"] == names
+    for mine, theirs in zip(back["state"].values(), entries, strict=True):
+        for name in ("prev", "step_size"):
+            np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_a_dict_without_names_is_taken_in_sorted_order():
+    written = torch_state(entry(ONES, ONES), entry(-ONES, ONES))
+    params = {"query": ONES, "key": ONES}
+    state, _ = from_torch_state_dict(written, params)
+    assert state.prev_signs["key"].tolist() == [1, 1]
+    assert state.prev_signs["query"].tolist() == [-1, -1]
+
+
+def test_named_parameters_of_torch_over_and_back():
+    torch = pytest.importorskip("torch", "2.6", reason="it names no parameters")
+    start = {"query": torch.zeros(2), "key": torch.zeros(2)}
+
+    def optimizer():
+        tensors = {name: torch.nn.Parameter(x.clone()) for name, x in start.items()}
+        return tensors, torch.optim.Rprop(tensors.items())
+
+    def step(tensors, optimizer):
+        tensors["query"].grad, tensors["key"].grad = torch.ones(2), -3 * torch.ones(2)
+        optimizer.step()
+        return optimizer.state_dict()
+
+    tensors, first = optimizer()
+    written = step(tensors, first)
+    params = dict.fromkeys(start, ONES)
+    state = from_torch_state_dict(written, params)
+    assert state[0].prev_signs["query"].tolist() == [1, 1]
+    assert state[0].prev_signs["key"].tolist() == [-1, -1]
+
+    back = to_torch_state_dict(state, params, param_names=list(start))
+    back["state"] = jax.tree.map(torch.from_numpy, back["state"])
+    others, second = optimizer()
+    second.load_state_dict(back)
+    step(others, second)
+    step(tensors, first)
+    for name, first_step in [("query", -0.01), ("key", 0.01)]:
+        both_steps = tensors[name].detach()
+        np.testing.assert_allclose(others[name].detach(), both_steps - first_step, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_bounds_are_rounded_as_torch_rounds_them(dtype):
+    """Its step sizes are in the dtype of the parameters, and so is their least value."""
+    least = jnp.asarray(1e-6, dtype)
+    assert float(least) != np.float32(1e-6)
+    size = np.array(least.astype("float32" if dtype == "bfloat16" else dtype))
+    params = [jnp.zeros((), dtype)]
+    state, _ = from_torch_state_dict(torch_state(entry(size * 0, size)), params)
+    assert float(state.step_sizes[0]) == float(least)
+
+
+def test_the_decoded_8_bit_state_continues_in_torch():
+    """With a constant factor; the bounds are those of the 8-bit state."""
+    params = [jnp.zeros(2)]
+    tx = scale_by_rprop_8bit(2**-20)
+    _, state = tx.update([jnp.array([1.0, -2.0])], tx.init(params))
+    written = to_torch_state_dict(state.decode(), params, min_step_size=2**-20)
+    assert written["param_groups"][0]["step_sizes"] == (2**-20, 50)
+    assert written["state"][0]["step_size"].tolist() == [2**-20] * 2
+    assert written["state"][0]["prev"].tolist() == [1, -1]

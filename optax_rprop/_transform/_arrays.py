@@ -1,22 +1,21 @@
-"""The rule lifted over a pytree, once, into an Optax transformation; the state."""
+"""Rprop with its step sizes and signs as arrays: the state and the transformation."""
 
-from typing import Any, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop import _checks, _state_checks
-from optax_rprop._identity import say
-from optax_rprop._leaf import Hyperparameters, coordinates_like, step_leaf
-from optax_rprop._rule import Variant
-
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
-"""The names of the four rules, for loops over all of them."""
+from optax_rprop._leaf import coordinates_like, step_size_dtype
+from optax_rprop._rule import RULES, VARIANTS, Variant
+from optax_rprop._transform import _checks
+from optax_rprop._transform._kernel import Hyperparameters, step_leaf
+from optax_rprop._transform._lift import Form, Verdict, no_loss_yet, transformation
 
 
 class RpropState(NamedTuple):
-    """All that Rprop remembers between two steps: 5 bytes a float32 parameter.
+    """All that Rprop remembers between two steps: 5 bytes per float32 parameter.
 
     Attributes:
         step_sizes: A tree like the parameters: the step size of every coordinate, in the
@@ -25,8 +24,9 @@ class RpropState(NamedTuple):
             for its real and its imaginary part.
         prev_signs: A tree like ``step_sizes``, int8: the remembered signs -1, 0 or 1. A
             coordinate with a sign moved against it in the last step, by its step size.
-        prev_value: A scalar: the last finite loss given as ``value=``; inf before the
-            first. It has the default float dtype: float64 where x64 is enabled.
+        prev_value: A scalar: the last finite loss given as ``value=``; the largest
+            finite number before the first. It has the default float dtype: float64 where
+            x64 is enabled.
     """
 
     step_sizes: optax.Params
@@ -47,8 +47,9 @@ def rprop(
 
     Every parameter keeps a step size. It grows while the sign of its gradient stays and
     shrinks when the sign changes, so the size of the gradient never matters and there is
-    no learning rate to tune. Made for losses over all of the data. On noisy mini-batches
-    signs change by chance, the steps shrink to nothing, and Adam is the better choice.
+    no learning rate to tune. Rprop is made for losses over all of the data. On noisy
+    mini-batches signs change by chance, the steps shrink to nothing, and Adam is the
+    better choice.
 
     With :math:`s` the sign of the gradient now, :math:`p` the remembered sign,
     :math:`\Delta` the step size and :math:`\eta^-, \eta^+` the arguments ``eta_minus``
@@ -66,7 +67,7 @@ def rprop(
     sign change (:math:`s p < 0`), where
 
     * ``"irprop-"`` (the default) stays and remembers 0;
-    * ``"rprop-"`` moves by :math:`-s \Delta'` like everywhere else;
+    * ``"rprop-"`` moves by :math:`-s \Delta'` as everywhere else;
     * ``"rprop+"`` undoes the last move, by :math:`+p \Delta`, and remembers 0;
     * ``"irprop+"`` does so only if the loss rose, else stays; it remembers 0 either way.
 
@@ -76,11 +77,12 @@ def rprop(
 
     Args:
         learning_rate: The initial step size, in the units of the parameters; positive,
-            and between the two bounds. It is no rate and takes no schedule: after the
-            first steps it is forgotten.
+            and between the two bounds. It is not a rate and takes no schedule: after
+            the first steps it is forgotten.
         eta_minus: The factor that shrinks a step size; strictly between 0 and 1.
         eta_plus: The factor that grows a step size; greater than 1.
-        min_step_size: The lower bound of the step sizes; at least 0.
+        min_step_size: The lower bound of the step sizes; at least 0, which stands for
+            the smallest normal number, since a step size of 0 could never grow.
         max_step_size: The upper bound of the step sizes; may be inf.
         variant: The rule, one of :data:`VARIANTS`.
 
@@ -91,11 +93,13 @@ def rprop(
         dtype of the gradients.
 
     Raises:
-        ValueError: A hyperparameter is outside of its range, or ``variant`` is unknown.
-            From ``update``: the gradients don't have the structure or the shapes that
-            ``init`` saw, or ``value`` is no scalar.
-        TypeError: A hyperparameter is no number. From ``init`` and ``update``: a leaf is
-            neither floating-point nor complex, or ``value`` is missing or no real number.
+        ValueError: A hyperparameter, as float32 holds it, is outside its range, or
+            ``variant`` is unknown. From ``update``: the gradients, the parameters or the
+            state don't have the structure, the shapes and the dtypes that ``init`` saw,
+            or ``value`` is not a scalar.
+        TypeError: A hyperparameter is not a number. From ``init`` and ``update``: a leaf
+            is neither floating-point nor complex, or ``value`` is missing or not a real
+            number.
 
     Example:
         Down ``x**2`` from 0.25. The step grows from 0.1 to 0.12, jumps over 0, stays
@@ -143,10 +147,9 @@ def scale_by_rprop(
 ) -> optax.GradientTransformationExtraArgs:
     """The building block under :func:`rprop`: the same steps, not negated.
 
-    Optax's convention for a ``scale_by_`` transformation: its updates point up the
-    gradient, for a chain that ends in ``optax.scale(-1)``. Take it where the chain
-    scales by something else, for example by +1 to maximise; take :func:`rprop` for all
-    else.
+    This is Optax's convention for a ``scale_by_`` transformation: its updates point up
+    the gradient, for a chain that ends in ``optax.scale(-1)``. Use it where the chain
+    scales by something else, for example by +1 to maximise, and :func:`rprop` otherwise.
 
     Args:
         learning_rate: As in :func:`rprop`, and so for all that follow.
@@ -194,71 +197,34 @@ def _scale_by_rprop(
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation; ``name`` is the public function that errors speak of."""
+    # optax.inject_hyperparams casts numbers to the dtype of the parameters.
+    learning_rate, hyper = jax.tree.map(_real, (learning_rate, hyper))
     _checks.variant(name, variant, VARIANTS)
     _checks.hyperparameters(name, learning_rate, *hyper)
 
-    def init_fn(params: optax.Params) -> RpropState:
-        _checks.parameters(f"{name}.init", params)
-        say(f"rprop {variant!r}", params)
+    def init(params: optax.Params) -> RpropState:
         return RpropState(
-            step_sizes=coordinates_like(params, learning_rate, _step_size_dtype),
+            step_sizes=coordinates_like(params, learning_rate, step_size_dtype),
             prev_signs=coordinates_like(params, 0, lambda _: jnp.int8),
-            prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
+            prev_value=no_loss_yet(params),
         )
 
-    def update_fn(
-        updates: optax.Updates,
-        state: optax.OptState,
-        params: optax.Params | None = None,
-        *,
-        value: jax.typing.ArrayLike | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, RpropState]:
-        del extra_args
-        state = _state_checks.state(f"{name}.update", state, RpropState)
-        _state_checks.dtypes(f"{name}.update", "prev_signs", state.prev_signs, "int8")
-        _state_checks.dtypes(
-            f"{name}.update", "step_sizes", state.step_sizes, "float32", "float64"
+    def stepper(state: RpropState, verdict: Verdict) -> Callable[..., Any]:
+        del state
+        return lambda *leaf: step_leaf(*leaf, hyper, RULES[variant], *verdict)
+
+    def check(caller: str, grads: Any, state: RpropState, params: Any) -> None:
+        _checks.scalars(caller, state, "prev_value")
+        _checks.gradients(caller, grads, params, state.step_sizes)
+        _checks.step_sizes_and_signs(
+            caller, grads, params, state.step_sizes, state.prev_signs
         )
-        _state_checks.scalars(f"{name}.update", state, "prev_value")
-        _state_checks.signs(f"{name}.update", state.prev_signs, state.step_sizes)
-        _state_checks.as_wide(f"{name}.update", state.step_sizes, params)
-        _state_checks.gradients(f"{name}.update", updates, state.step_sizes)
-        loss_rose, rejected, prev_value = look_at_loss(
-            f"{name}.update", variant, value, state.prev_value
-        )
-        structure: Any = jax.tree.structure(updates)
-        leaves = map(jax.tree.leaves, (updates, state.step_sizes, state.prev_signs))
-        steps = [
-            step_leaf(*leaf, hyper, variant, loss_rose, rejected)
-            for leaf in zip(*leaves, strict=True)
-        ]
-        updates, step_sizes, prev_signs = (
-            structure.unflatten(step[part] for step in steps) for part in range(3)
-        )
-        return updates, RpropState(step_sizes, prev_signs, prev_value)
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    form = Form(RpropState, ("step_sizes", "prev_signs"), init, stepper, check)
+    return transformation(name, variant, form)
 
 
-def look_at_loss(
-    caller: str,
-    variant: Variant,
-    value: jax.typing.ArrayLike | None,
-    prev_value: jax.Array,
-) -> tuple[jax.Array | bool, jax.Array | None, jax.Array]:
-    """Whether the loss rose, whether it rejects the step, and the loss to remember."""
-    if value is None:
-        if variant == "irprop+":
-            _checks.loss_missing(caller, variant)
-        return False, None, prev_value
-    _checks.loss(caller, value)
-    value = jnp.asarray(value, prev_value.dtype)
-    rejected = ~jnp.isfinite(value)
-    return value > prev_value, rejected, jnp.where(rejected, prev_value, value)
-
-
-def _step_size_dtype(param_dtype: Any) -> Any:
-    """Float32, or the real dtype of the parameter where that is wider."""
-    real = jnp.zeros((), param_dtype).real.dtype
-    return real if real.itemsize > 4 else jnp.float32
+def _real(number: Any) -> Any:
+    """A complex array as the real one it stands for; anything else as it is."""
+    is_array = isinstance(number, jax.Array)
+    return number.real if is_array and jnp.iscomplexobj(number) else number

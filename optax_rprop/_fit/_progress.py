@@ -12,8 +12,11 @@ Report = Callable[[int, float, float | None], object]
 
 
 @contextlib.contextmanager
-def reporter(progress: Any, max_steps: int) -> Iterator[Report]:
-    """The function to call with the numbers: the user's own, or one that moves a bar."""
+def reporter(progress: Any, max_steps: int) -> Iterator[Report | None]:
+    """What to call with the numbers: the user's own function, or one that moves a bar."""
+    if progress is False:
+        yield None
+        return
     if callable(progress):
         yield progress
         return
@@ -24,7 +27,7 @@ def reporter(progress: Any, max_steps: int) -> Iterator[Report]:
             f"fit: progress must be False without tqdm, got {progress!r}. "
             "pip install 'optax-rprop[progress]' brings it; a function needs nothing."
         ) from error
-    # None: no bar where the output is no terminal; a notebook counts as one.
+    # None shows a bar in a terminal or a notebook only.
     disable = False if progress == "always" else None
     with tqdm(total=max_steps, disable=disable, unit="step") as bar:
 
@@ -39,23 +42,28 @@ def reporter(progress: Any, max_steps: int) -> Iterator[Report]:
 
 
 @contextlib.contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Hold the first Ctrl-C back; the function tells if there was one.
+def deferred_interrupt(deferring: bool) -> Iterator[Callable[[], bool]]:
+    """Defer the first Ctrl-C; the yielded function says whether it was pressed.
 
-    So that it falls between two chunks, where the result is whole. A second one is raised
-    at once, as usual. Elsewhere than in the main thread Python allows no handler.
+    So the fit can end between two calls, where its result is consistent. A second one is
+    raised at once, as usual. Only Python's own handler is replaced: a host with another,
+    or a background job that ignores Ctrl-C, keeps what it has.
     """
     pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    usual = signal.getsignal(signal.SIGINT)
+    if (
+        not deferring
+        or threading.current_thread() is not threading.main_thread()
+        or usual is not signal.default_int_handler
+    ):
         yield pressed.is_set
         return
-    usual = signal.getsignal(signal.SIGINT)
 
-    def hold(signum: int, frame: Any) -> None:
+    def defer(signum: int, frame: Any) -> None:
         pressed.set()
         signal.signal(signal.SIGINT, usual)
 
-    signal.signal(signal.SIGINT, hold)
+    signal.signal(signal.SIGINT, defer)
     try:
         yield pressed.is_set
     finally:

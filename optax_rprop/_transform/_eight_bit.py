@@ -1,28 +1,36 @@
-"""The same rule where a step size and a sign share one byte, as a transformation."""
+"""Rprop with a step size and a sign in one byte: the state and the transformation."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop import _checks, _state_checks
-from optax_rprop._codes import LEVELS, level_of, sign_of_code, step_codes, step_size_of
-from optax_rprop._identity import say
+from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._leaf import coordinates_like
-from optax_rprop._rule import Variant
-from optax_rprop._transform import VARIANTS, RpropState, look_at_loss
+from optax_rprop._rule import RULES, VARIANTS, Variant
+from optax_rprop._transform import _checks
+from optax_rprop._transform._arrays import RpropState
+from optax_rprop._transform._codes import (
+    LEVELS,
+    level_of,
+    sign_of_code,
+    step_codes,
+    step_size_of,
+)
+from optax_rprop._transform._lift import Form, Verdict, no_loss_yet, transformation
 
 
 class Rprop8bitState(NamedTuple):
-    """All that 8-bit Rprop remembers between two steps: 1 byte a parameter.
+    """All that 8-bit Rprop remembers between two steps: 1 byte per parameter.
 
     Attributes:
         codes: A tree like the parameters, uint8: the level of the step size above
             ``min_step_size``, 0 to 84, plus 85 if the remembered sign is 1 and 170 if it
             is -1. A complex leaf of shape ``(...)`` has codes of shape ``(..., 2)``.
-        min_step_size: A float32 scalar: the step size of level 0, and the lower bound for
-            as long as the state is used.
+        min_step_size: A float32 scalar: the step size of level 0, which is the lower
+            bound for as long as this state is used.
         prev_value: As in :class:`RpropState`.
 
     Example:
@@ -41,7 +49,7 @@ class Rprop8bitState(NamedTuple):
     def decode(self) -> RpropState:
         """The same state with step sizes (float32) and signs (int8) as arrays.
 
-        Of a state that ``jax.vmap`` made, for many lanes at once, it is
+        For a state batched by ``jax.vmap``, call
         ``jax.vmap(Rprop8bitState.decode)(state)``.
         """
         return RpropState(
@@ -60,7 +68,7 @@ def rprop_8bit(
     *,
     variant: Variant = "irprop-",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Rprop with one byte of state a parameter, exactly.
+    r"""Rprop with one byte of state per parameter, without rounding.
 
     The rules of :func:`rprop` on a grid of step sizes, four to an octave:
 
@@ -71,7 +79,7 @@ def rprop_8bit(
 
     A step size grows to the next one on the grid, on average by
     :math:`\eta^+ = 2^{1/4} \approx 1.189`, and shrinks by :math:`\eta^- = 1/2`. Nothing
-    is rounded. Take it for models whose optimizer state has to be small; elsewhere
+    is rounded. Use it where the optimizer's state has to be small; elsewhere
     :func:`rprop` lets you choose the factors.
 
     Args:
@@ -174,47 +182,32 @@ def _scale_by_rprop_8bit(
     """The transformation; ``name`` is the public function that errors speak of."""
     _checks.variant(name, variant, VARIANTS)
     _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
+    if _checks.is_traced((learning_rate, min_step_size, max_step_size)):
+        learning_rate, min_step_size, max_step_size = refuse_derivative(
+            (learning_rate, min_step_size, max_step_size),
+            f"{name}: learning_rate and the bounds must not be differentiated, got a "
+            "derivative. On the grid it is zero everywhere; rprop has one with respect "
+            "to learning_rate.",
+        )
 
-    def init_fn(params: optax.Params) -> Rprop8bitState:
-        _checks.parameters(f"{name}.init", params)
-        say(f"rprop_8bit {variant!r}", params)
+    def init(params: optax.Params) -> Rprop8bitState:
         return Rprop8bitState(
             codes=coordinates_like(
                 params, level_of(learning_rate, min_step_size), lambda _: jnp.uint8
             ),
             min_step_size=jnp.array(min_step_size, jnp.float32),  # a copy
-            prev_value=jnp.full((), jnp.inf, jnp.result_type(float)),
+            prev_value=no_loss_yet(params),
         )
 
-    def update_fn(
-        updates: optax.Updates,
-        state: optax.OptState,
-        params: optax.Params | None = None,
-        *,
-        value: jax.typing.ArrayLike | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, Rprop8bitState]:
-        del params, extra_args
-        state = _state_checks.state(f"{name}.update", state, Rprop8bitState)
-        _state_checks.dtypes(f"{name}.update", "codes", state.codes, "uint8")
-        _state_checks.scalars(f"{name}.update", state, "min_step_size", "prev_value")
-        _state_checks.gradients(f"{name}.update", updates, state.codes)
-        loss_rose, rejected, prev_value = look_at_loss(
-            f"{name}.update", variant, value, state.prev_value
-        )
-        structure: Any = jax.tree.structure(updates)
+    def stepper(state: Rprop8bitState, verdict: Verdict) -> Callable[..., Any]:
         highest = level_of(max_step_size, state.min_step_size)
-        steps = [
-            step_codes(
-                grad, code, state.min_step_size, highest, variant, loss_rose, rejected
-            )
-            for grad, code in zip(
-                jax.tree.leaves(updates), jax.tree.leaves(state.codes), strict=True
-            )
-        ]
-        updates, codes = (
-            structure.unflatten(step[part] for step in steps) for part in range(2)
-        )
-        return updates, state._replace(codes=codes, prev_value=prev_value)
+        settings = (state.min_step_size, highest, RULES[variant])
+        return lambda *leaf: step_codes(*leaf, *settings, *verdict)
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    def check(caller: str, grads: Any, state: Rprop8bitState, params: Any) -> None:
+        _checks.scalars(caller, state, "min_step_size", "prev_value")
+        _checks.gradients(caller, grads, params, state.codes)
+        _checks.codes(caller, grads, state.codes)
+
+    form = Form(Rprop8bitState, ("codes",), init, stepper, check)
+    return transformation(name, variant, form)

@@ -1,0 +1,1 @@
+"""Parameters and data in, a result out: the full-batch fit."""

@@ -1,0 +1,327 @@
+"""What ``fit`` is given: its arguments on the host, the rest once per compilation."""
+
+import contextlib
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop._checks import (
+    as_number,
+    conforms,
+    dtype_of,
+    kind_of,
+    parameters,
+    path_name,
+    type_of,
+)
+
+NO_DERIVATIVE = (
+    "fit: its inputs must not be differentiated, got a derivative through fit. Rprop "
+    "follows signs, so it would be zero without being right. Take it of the solution "
+    "(docs/fit.md, Derivatives), or pass the inputs through jax.lax.stop_gradient."
+)
+
+
+def arguments(
+    caller: str,
+    *,
+    loss_fn: Any,
+    optimizer: Any,
+    max_steps: Any,
+    microbatch_size: Any,
+    has_aux: Any,
+    history: Any,
+    progress: Any,
+    resume: Any,
+    state: type,
+    unknown: dict[str, Any],
+) -> None:
+    """Raise unless each argument of ``fit`` but parameters, data and numbers is right."""
+    if unknown:
+        names = ", ".join(unknown)
+        raise TypeError(
+            f"{caller}: keyword arguments must be its own, got {names}. Data is passed by "
+            f"position, {caller}(loss_fn, params, x, y); settings of Rprop belong to "
+            "optimizer=rprop(...)."
+        )
+    function(caller, loss_fn)
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(
+            f"{caller}: optimizer must be an Optax transformation, got "
+            f"{kind_of(optimizer)}. rprop() is the default; for ms = optax.MultiSteps(...)"
+            " it is optax.GradientTransformationExtraArgs(ms.init, ms.update)."
+        )
+    _count(caller, "max_steps", max_steps, "It bounds the run; 1000 is the default.")
+    if microbatch_size is not None:
+        _count(
+            caller,
+            "microbatch_size",
+            microbatch_size,
+            "It is the number of entries in a slice; None takes all of the data at once.",
+        )
+        if has_aux:
+            raise ValueError(
+                f"{caller}: microbatch_size must be None with has_aux, got "
+                f"{microbatch_size}. The aux of slices is not that of the whole; compute "
+                "it from result.params."
+            )
+    for name, value in (("has_aux", has_aux), ("history", history)):
+        if not isinstance(value, bool):
+            raise TypeError(
+                f"{caller}: {name} must be True or False, got {kind_of(value)}. Data "
+                "goes by position, after params."
+            )
+    is_bar = hasattr(progress, "set_postfix")  # tqdm's, which can be called too
+    is_name = isinstance(progress, str) and progress == "always"
+    if not (isinstance(progress, bool) or is_name or callable(progress)) or is_bar:
+        got = repr(progress) if isinstance(progress, str) else kind_of(progress)
+        raise TypeError(
+            f"{caller}: progress must be True, False, 'always' or a function, got {got}. "
+            "A function is called with num_steps, loss and step_size; True makes a bar."
+        )
+    if resume is not None and not isinstance(resume, state):
+        raise TypeError(
+            f"{caller}: resume must be a {state.__name__}, got {type(resume).__name__}. "
+            f"{_SAME}"
+        )
+
+
+def target_loss(caller: str, value: Any) -> Any:
+    """The number, as given where it is traced; -inf for None, which no loss is below."""
+    if value is None:
+        return -math.inf
+    target = as_number(caller, "target_loss", value)
+    if target is not None and math.isnan(target):
+        raise ValueError(
+            f"{caller}: target_loss must be a number, got {target:g}. No loss is at or "
+            "below it; None asks for no target."
+        )
+    return value if target is None else target
+
+
+def step_tol(caller: str, value: Any) -> Any:
+    """The number, as given where it is traced; for None -1, which no step size is below."""
+    if value is None:
+        return -1.0
+    tolerance = as_number(caller, "step_tol", value)
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(
+            f"{caller}: step_tol must be positive, got {tolerance:g}. It is a step size, "
+            "in the units of the parameters, not below min_step_size."
+        )
+    return value if tolerance is None else tolerance
+
+
+def patience(caller: str, value: Any) -> Any:
+    """The number, as given where it is traced; as int32 for None, its largest."""
+    if value is None:
+        return _LARGEST_COUNT
+    steps = as_number(caller, "patience", value)
+    if steps is not None and not steps >= 1:
+        raise ValueError(
+            f"{caller}: patience must be at least 1, got {steps:g}. It is a number of "
+            "steps; 50 to 200 is usual."
+        )
+    return value if steps is None else int(min(math.ceil(min(steps, 2**31)), _LARGEST_COUNT))
+
+
+def rtol(caller: str, value: Any) -> Any:
+    """The number, as given where it is traced."""
+    improvement = as_number(caller, "rtol", value)
+    if improvement is not None and not 0 <= improvement < 1:
+        raise ValueError(
+            f"{caller}: rtol must be at least 0 and less than 1, got {improvement:g}. It "
+            "is the relative improvement that patience waits for; 1e-4 is the default."
+        )
+    return value if improvement is None else improvement
+
+
+def function(caller: str, loss_fn: Any) -> None:
+    """Raise unless ``loss_fn`` can be called."""
+    if not callable(loss_fn):
+        raise TypeError(
+            f"{caller}: loss_fn must be a function, got {kind_of(loss_fn)}. It is called "
+            "as loss_fn(params, *args)."
+        )
+
+
+def data(caller: str, params: Any, args: Any) -> None:
+    """Raise unless every leaf is an array or a number that JAX can hold."""
+    if all(map(_is_data, jax.tree.leaves((params, args)))):
+        return
+    parameters(caller, params)
+    wrong = ", ".join(
+        f"{path_name(path)} of {_kind_of_data(leaf)}"
+        for path, leaf in jax.tree.leaves_with_path((params, *args))
+        if not _is_data(leaf)
+    )
+    raise TypeError(
+        f"{caller}: params and args must hold arrays and numbers that JAX can use, got "
+        f"{wrong} in (params, *args). What follows params is data, a pandas object as "
+        ".to_numpy(); all else has a name, such as optimizer=rprop()."
+    )
+
+
+def not_traced(caller: str, progress: Any) -> None:
+    """Raise if a fit with progress was called inside jit or vmap."""
+    if progress is not False:
+        raise ValueError(
+            f"{caller}: progress must be False inside jit or vmap, got {progress!r}. "
+            "There the whole run is one program that reports nothing before its end."
+        )
+
+
+def start(caller: str, objective: Any, params: Any, args: Any) -> None:
+    """Raise unless the loss can be evaluated at the parameters and the data."""
+    parameters(caller, params)
+    if not any(np.size(leaf) for leaf in jax.tree.leaves(params)):
+        raise ValueError(
+            f"{caller}: params must hold at least one array, got "
+            f"{jax.tree.structure(params)}. There is nothing to fit in it."
+        )
+    if objective.microbatch_size is not None:
+        batch(caller, "args", args)
+    try:
+        signature = inspect.signature(objective.loss_fn)
+    except (TypeError, ValueError):  # of some callables it is not known
+        return
+    try:
+        signature.bind(params, *args)
+    except TypeError as error:
+        raise TypeError(
+            f"{caller}: args must be the data that loss_fn{signature} takes after params, "
+            f"got {len(args)} of them. Call {caller}(loss_fn, params, *args); bind "
+            "keywords with functools.partial."
+        ) from error
+
+
+@contextlib.contextmanager
+def errors_of_the_loss(caller: str, params: Any, args: Any) -> Iterator[None]:
+    """Say of an error in the loss what the loss was called with."""
+    try:
+        yield
+    except _NEEDS_A_VALUE as error:
+        raise TypeError(
+            f"{caller}: loss_fn must compute with jax.numpy, got an operation that needs "
+            f"a value: {type(error).__name__}. It is traced, so use jnp instead of numpy "
+            "and float(), and jnp.where instead of if."
+        ) from error
+    except Exception as error:
+        types = ", ".join(str(jax.tree.map(type_of, arg)) for arg in (params, *args))
+        error.add_note(f"{caller} called loss_fn(params, *args) with {types[:300]}.")
+        raise
+
+
+_NEEDS_A_VALUE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def loss_and_aux(caller: str, output: Any, has_aux: bool) -> tuple[Any, Any]:
+    """The loss and the aux that ``loss_fn`` returned; raise unless that is right."""
+    aux = None
+    if has_aux:
+        if not (isinstance(output, tuple) and len(output) == 2):
+            raise TypeError(
+                f"{caller}: loss_fn must return a pair with has_aux=True, got "
+                f"{kind_of(output)}. The loss comes first, then anything else."
+            )
+        output, aux = output
+    loss_output(caller, output, "With has_aux=True it returns a pair, the loss first.")
+    return output, aux
+
+
+def loss_output(caller: str, loss: Any, hint: str) -> None:
+    """Raise unless ``loss_fn`` returned a real floating-point scalar."""
+    dtype = dtype_of(loss)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"{caller}: loss_fn must return a real floating-point number, got "
+            f"{kind_of(loss)}. {hint}"
+        )
+    if np.shape(loss) != ():
+        raise ValueError(
+            f"{caller}: loss_fn must return a scalar, got shape {np.shape(loss)}. Take "
+            "the mean or the sum over the data."
+        )
+
+
+def batch(caller: str, of: str, args: Any) -> None:
+    """Raise unless the arrays of ``args`` share the size of their leading axis."""
+    sizes = {
+        jax.tree_util.keystr(path): (np.shape(leaf) or (None,))[0]
+        for path, leaf in jax.tree.leaves_with_path(args)
+    }
+    if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
+        listed = ", ".join(f"{size} in {of}{path}" for path, size in sizes.items())
+        raise ValueError(
+            f"{caller}: {of} must have one leading size, got {listed or 'no arrays'}. It "
+            "is the axis of the mean; what has no such axis belongs into params or into "
+            "loss_fn."
+        )
+
+
+def has_step_sizes(caller: str, step_tol: Any, known: bool) -> None:
+    """Raise if ``step_tol`` is asked of an optimizer whose step sizes are not known."""
+    if not known:
+        raise ValueError(
+            f"{caller}: step_tol must be None for an optimizer without step sizes, got "
+            f"{step_tol}. Only Rprop has them, where no wrapper hides which parameter "
+            "they belong to; use target_loss or patience."
+        )
+
+
+def step_tol_is_possible(caller: str, step_tol: Any, smallest: float) -> None:
+    """Raise if no step size can be as small as ``step_tol``."""
+    if step_tol < smallest:
+        raise ValueError(
+            f"{caller}: step_tol must be at least min_step_size, got {step_tol:g} below "
+            f"{smallest:g}. No step size can meet it; lower min_step_size as well."
+        )
+
+
+def resume(caller: str, state: Any, expected: Any) -> None:
+    """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
+    conforms(caller, "resume", state, expected, _SAME)
+
+
+_SAME = "Pass result.last of a fit with the same parameters and the same kind of optimizer."
+_LARGEST_COUNT = 2**31 - 1
+
+
+def _is_data(leaf: Any) -> bool:
+    if isinstance(leaf, jax.core.Tracer | bool | float | complex):
+        return True
+    if isinstance(leaf, jax.Array):
+        return not leaf.is_deleted()
+    if isinstance(leaf, int):
+        limits = np.iinfo(jnp.result_type(int))
+        return bool(limits.min <= leaf <= limits.max)
+    if isinstance(leaf, np.ndarray | np.generic):
+        return jnp.issubdtype(leaf.dtype, np.number) or leaf.dtype == bool
+    return hasattr(leaf, "__jax_array__")
+
+
+def _kind_of_data(leaf: Any) -> str:
+    if isinstance(leaf, jax.Array):
+        return "a deleted array"
+    if isinstance(leaf, np.ndarray | np.generic):
+        return kind_of(leaf)
+    return f"the int {leaf}" if isinstance(leaf, int) else type(leaf).__name__
+
+
+def _count(caller: str, name: str, value: Any, why: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{caller}: {name} must be an int, got {value!r}. {why}")
+    if value < 1:
+        raise ValueError(f"{caller}: {name} must be at least 1, got {value}. {why}")
+    if value > _LARGEST_COUNT:
+        raise ValueError(f"{caller}: {name} must be less than 2**31, got {value}. {why}")

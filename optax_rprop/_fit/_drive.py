@@ -1,0 +1,141 @@
+"""The loop from the host: what is compiled, and the calls of it."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop._checks import is_traced
+from optax_rprop._fit._loop import BLOCK, Carry, Loop
+from optax_rprop._fit._objective import Objective
+from optax_rprop._fit._progress import Report, deferred_interrupt
+from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
+from optax_rprop._fit._stop import RUNNING, Limits
+from optax_rprop._kept import is_constant, kept_with
+
+SEGMENT = 32 * BLOCK  # the most steps of one call; few, so that a history is cheap to make
+_SECONDS_PER_REPORT = 0.2
+
+
+class Programs:
+    """A loop, compiled: once for a loss, an optimizer and the shapes."""
+
+    def __init__(self, loop: Callable[[], Loop]) -> None:
+        self._loop = loop
+        self._start = jax.jit(lambda *args: loop().start(*args))
+        self._smallest = jax.jit(lambda carry: loop().smallest_step_size(carry))
+        self.run = jax.jit(lambda *args: loop().run(*args, SEGMENT), donate_argnums=2)
+        self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5))
+        self._found_smallest: float | None = None
+
+    def start(self, limits: Limits, params: Any, args: Any, resume: Any) -> Carry:
+        """The carry before the first step, on the devices of the parameters."""
+        sharded = any(
+            isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+            for leaf in jax.tree.leaves(params)
+        )
+        # A compiled constant lies where XLA likes; made eagerly, it lies like its leaf.
+        start = self._loop().start if sharded else self._start
+        return start(limits, params, args, resume)
+
+    def smallest_step_size(self, carry: Carry) -> float:
+        """The lower bound of the optimizer's step sizes, 0 where it can't be found."""
+        if self._found_smallest is None:
+            self._found_smallest = self._smallest(carry).item()
+        return self._found_smallest
+
+
+def programs_for(
+    objective: Objective, optimizer: optax.GradientTransformation
+) -> Programs:
+    """The programs of a loop: kept for as long as its loss and its optimizer live."""
+    _, *settings = objective
+    kind = type(optimizer)
+
+    def make(owners: Callable[[], Any]) -> Programs:
+        def loop() -> Loop:
+            loss_fn, init, update = owners()
+            extended = optax.with_extra_args_support(kind(init, update))
+            return Loop(Objective(loss_fn, *settings), extended)
+
+        return Programs(loop)
+
+    owners = (objective.loss_fn, optimizer.init, optimizer.update)
+    if not is_constant(objective.loss_fn):
+        return make(lambda: owners)
+    return kept_with(owners, (*settings, kind), make)
+
+
+def run_on_host(
+    programs: Programs,
+    limits: Limits,
+    args: tuple[Any, ...],
+    carry: Carry,
+    max_steps: int,
+    with_history: bool,
+    report: Report | None,
+) -> FitResult | None:
+    """Step in calls of the compiled loop; with a report they last fractions of a second.
+
+    Every fit outside of jit and vmap runs this one program, whatever its rules, its
+    history, its number of steps and its reports. So all take the same steps, bit for bit.
+    Returns None if the loss holds traced values, so that no step is taken yet.
+    """
+    num_steps, chunk = 0, SEGMENT if report is None else 1
+    written: list[FitHistory] = []
+    reported = -math.inf
+    with deferred_interrupt(report is not None) as interrupted:
+        while True:
+            began = time.perf_counter()
+            chunk = min(chunk, SEGMENT, max_steps - num_steps)
+            carry, history, result = programs.run(limits, args, carry, chunk)
+            if is_traced(result.num_steps):
+                return None
+            taken = result.num_steps.item()
+            num_steps += taken
+            if with_history or report is not None:
+                history = jax.tree.map(lambda h, n=taken: np.asarray(h)[:n], history)
+            if with_history:
+                written.append(history)
+            ended = carry.status.item() != RUNNING or num_steps >= max_steps
+            now = time.perf_counter()
+            # Twice or half as many steps at a time, to keep to the time of a report.
+            chunk = chunk * 2 if now - began < _SECONDS_PER_REPORT else chunk // 2 or 1
+            due = ended or now - reported >= _SECONDS_PER_REPORT
+            if report is not None and taken and due:
+                reported = now
+                size = history.step_size_mean
+                report(
+                    num_steps,
+                    history.loss[-1].item(),
+                    None if size is None else size[-1].item(),
+                )
+            if ended or interrupted():
+                break
+        status = FitStatus(result.status.item())
+        if not ended and status is RUNNING:
+            status = FitStatus.INTERRUPTED
+        return result._replace(
+            num_steps=num_steps,
+            status=status,
+            history=_join(written, max_steps) if with_history else None,
+            last=carry.state,
+            best_step=result.best_step.item(),
+        )
+
+
+def _join(written: list[FitHistory], length: int) -> FitHistory:
+    """The parts one after another, and NaN up to ``length``."""
+
+    def join(*parts: np.ndarray) -> jax.Array:
+        joined = np.full(length, np.nan, parts[0].dtype)
+        taken = np.concatenate(parts)
+        joined[: len(taken)] = taken
+        return jnp.asarray(joined)
+
+    return jax.tree.map(join, *written)

@@ -1,0 +1,183 @@
+"""``fit``: one call from parameters and data to a result."""
+
+from collections.abc import Callable
+from typing import Any, Literal, Never
+
+import jax
+import optax
+
+from optax_rprop._checks import is_traced
+from optax_rprop._fit import _checks
+from optax_rprop._fit._drive import programs_for, run_on_host
+from optax_rprop._fit._loop import Carry
+from optax_rprop._fit._objective import Objective
+from optax_rprop._fit._progress import Report, reporter
+from optax_rprop._fit._record import knows_step_sizes
+from optax_rprop._fit._result import FitResult, FitState
+from optax_rprop._fit._stop import Limits
+from optax_rprop._transform._arrays import rprop
+
+_DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
+
+
+def fit(
+    loss_fn: Callable[..., Any],
+    params: optax.Params,
+    *args: Any,
+    optimizer: optax.GradientTransformation | None = None,
+    max_steps: int = 1000,
+    target_loss: jax.typing.ArrayLike | None = None,
+    step_tol: jax.typing.ArrayLike | None = None,
+    patience: jax.typing.ArrayLike | None = None,
+    rtol: jax.typing.ArrayLike = 1e-4,
+    microbatch_size: int | None = None,
+    has_aux: bool = False,
+    history: bool = True,
+    progress: bool | Literal["always"] | Report = False,
+    resume: FitState | None = None,
+    **unknown: Never,
+) -> FitResult:
+    r"""Minimise ``loss_fn(params, *args)`` over all of the data, in one compiled loop.
+
+    A step evaluates the loss and its gradient, remembers the best parameters and moves
+    on. The loop runs on the device. It is compiled once for a ``loss_fn``, an
+    ``optimizer`` and the shapes, whatever else a call asks for. So create both functions
+    once, and pass data as ``args`` instead of closing over it: like ``jax.jit``, a fit
+    does not see that a global or an attribute behind a function has changed. (A bound
+    method or an object with a ``__call__`` is compiled anew at each call.) ``fit`` works
+    inside ``jax.jit``, under ``jax.vmap`` (every lane ends by its own rule) and on
+    sharded arrays.
+
+    Rprop is not monotone and stands still after a sign change, by design. So the best
+    parameters are returned, and no rule looks at the size of an update. With
+    :math:`f_i` the loss of step :math:`i`, :math:`\Delta` the step sizes and :math:`g`
+    the gradient, a fit ends when
+
+    .. math::
+
+        f_i \le \mathtt{target\_loss}, \qquad
+        \max_{g_j \ne 0} \Delta_j \le \mathtt{step\_tol}, \qquad
+        g = 0,
+
+    or when the best loss has not improved by ``rtol``, relative to itself, for
+    ``patience`` steps, or after ``max_steps``. A rule can be met far from the best
+    parameters, where a step has led away from them; the status says so then.
+
+    A step to a loss that is not finite is undone, with smaller step sizes. Where the loss
+    is still not finite, the fit goes back to the best parameters with yet smaller steps.
+    An optimizer other than Rprop can't shrink its steps, so then the fit ends.
+
+    Outside ``jax.jit`` and ``jax.vmap`` every fit of a ``loss_fn`` and an ``optimizer``
+    runs the same compiled loop. So its steps are the same bit for bit in one piece or
+    resumed, with or without a history or progress. Inside them XLA compiles the loss
+    together with what is around it, and the last digits may differ.
+
+    Args:
+        loss_fn: The loss, ``loss_fn(params, *args)``, a real scalar; with ``has_aux`` a
+            pair of it and anything else.
+        params: The initial parameters, a tree of real or complex arrays.
+        *args: The data, trees of arrays; new data of the same shapes compiles nothing.
+        optimizer: Any Optax transformation; :func:`rprop` with its defaults if None. Its
+            ``update`` is given ``value=``, ``grad=`` and ``value_fn=``.
+        max_steps: The largest number of steps of this call; at least 1.
+        target_loss: Stop at a loss at or below it.
+        step_tol: Stop when every coordinate has a step size of at most this, in parameter
+            units; positive, and not below ``min_step_size``. A coordinate whose gradient
+            is exactly zero or NaN counts as arrived. For Rprop alone.
+        patience: Stop after this many steps without an improvement; at least 1.
+        rtol: The improvement that counts for ``patience``, relative to the loss.
+        microbatch_size: Accumulate loss and gradient over slices of this many entries of
+            the leading axis of every array in ``args``, to save memory. The loss has to
+            be a mean over that axis (terms without data in them are fine); a size that
+            does not divide the axis is exact too. Sums are float32, or wider where the
+            values are.
+        has_aux: Whether ``loss_fn`` returns a pair; ``result.aux`` is then that of the
+            best parameters. Not together with ``microbatch_size``.
+        history: Whether to keep what every step saw; see :class:`FitHistory`.
+        progress: True for a bar in a terminal or a notebook (``"always"`` draws one
+            everywhere), or a function of the number of steps, the loss and the geometric
+            mean of the step sizes (None without Rprop), called a few times per second.
+            The first Ctrl-C then ends the fit early, with its result.
+        resume: ``result.last`` of a fit with the same loss and optimizer: goes on as
+            though it had never stopped. ``params`` then only says the structure. Another
+            rule of Rprop, or other factors and bounds, may go on as well.
+        **unknown: Nothing; it is there for the message on a keyword that does not exist.
+
+    Returns:
+        A :class:`FitResult`.
+
+    Raises:
+        ValueError: An argument is out of its range, ``args`` have unequal leading sizes
+            under ``microbatch_size``, the loss is not a scalar, ``step_tol`` is below the
+            least step size or asked of an optimizer without step sizes, or ``resume``
+            does not fit.
+        TypeError: An argument is of a wrong kind, a parameter is neither floating-point
+            nor complex, the data does not fit ``loss_fn``, or a derivative is taken
+            through the fit.
+        ImportError: ``progress`` asks for a bar and tqdm is not installed.
+
+    Example:
+        A line through three points, to a loss of 1e-6:
+
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import fit
+        >>> def loss_fn(params, x, y):
+        ...     return jnp.mean((params["w"] * x + params["b"] - y) ** 2)
+        >>> x = jnp.array([-1.0, 0.0, 1.0])
+        >>> start = {"w": jnp.array(0.0), "b": jnp.array(0.0)}
+        >>> result = fit(loss_fn, start, x, 2 * x + 3, target_loss=1e-6)
+        >>> result.status.name, bool(result.loss <= 1e-6)
+        ('TARGET_REACHED', True)
+        >>> print(f"{result.params['w']:.2f} {result.params['b']:.2f}")
+        2.00 3.00
+
+    References:
+        Igel and Huesken (2003), "Empirical evaluation of the improved Rprop learning
+        algorithms", on full-batch training and its stopping.
+    """
+    optimizer = _DEFAULT_OPTIMIZER if optimizer is None else optimizer
+    _checks.arguments(
+        "fit",
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        max_steps=max_steps,
+        microbatch_size=microbatch_size,
+        has_aux=has_aux,
+        history=history,
+        progress=progress,
+        resume=resume,
+        state=FitState,
+        unknown=unknown,
+    )
+    limits = Limits(
+        _checks.target_loss("fit", target_loss),
+        _checks.step_tol("fit", step_tol),
+        _checks.patience("fit", patience),
+        _checks.rtol("fit", rtol),
+    )
+    _checks.data("fit", params, args)
+    programs = programs_for(Objective(loss_fn, has_aux, microbatch_size), optimizer)
+
+    if not is_traced((params, args, limits, resume)):
+        carry = programs.start(limits, params, args, resume)
+        # A loss or an optimizer that holds traced values shows in what it returns.
+        if not is_traced(carry):
+            if step_tol is not None:
+                _checks.has_step_sizes("fit", step_tol, _known(carry))
+                smallest = programs.smallest_step_size(carry)
+                _checks.step_tol_is_possible("fit", step_tol, smallest)
+            with reporter(progress, max_steps) as report:
+                result = run_on_host(
+                    programs, limits, args, carry, max_steps, history, report
+                )
+            if result is not None:
+                return result
+    _checks.not_traced("fit", progress)
+    if step_tol is not None:
+        carry = jax.eval_shape(programs.start, limits, params, args, resume)
+        _checks.has_step_sizes("fit", step_tol, _known(carry))
+    return programs.whole(limits, params, args, resume, max_steps, history)
+
+
+def _known(carry: Carry) -> bool:
+    return knows_step_sizes(carry.state, carry.evaluation)

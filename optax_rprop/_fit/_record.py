@@ -1,0 +1,167 @@
+"""The record of a step: what it saw, as scalars, made once.
+
+It feeds the history, the stop rules and the progress bar.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop._fit._objective import Evaluation
+from optax_rprop._fit._result import FitHistory, FitState
+from optax_rprop._leaf import coordinates, scalar_like, shape_of_coordinates
+from optax_rprop._transform._state import rprop_states
+
+
+class StepRecord(NamedTuple):
+    """What one step saw; None where the optimizer has no such thing."""
+
+    loss: jax.Array
+    best_loss: jax.Array
+    gradient_max: jax.Array  # the largest absolute entry; NaN where one is NaN
+    best_gradient_max: jax.Array
+    gradient_is_zero: jax.Array  # bool; NaN counts as zero, as it does in the rule
+    stalled_steps: jax.Array
+    diverged: jax.Array  # bool: no way leads back to a finite loss
+    step_size_mean: jax.Array | None
+    step_size_max: jax.Array | None
+    step_size_active: jax.Array | None  # the largest among coordinates with a gradient
+    flip_fraction: jax.Array | None
+
+    def history(self) -> FitHistory:
+        """The fields that a history shows."""
+        return FitHistory(*(getattr(self, name) for name in FitHistory._fields))
+
+
+class GradientSize(NamedTuple):
+    """How large a gradient is, over all coordinates."""
+
+    max: jax.Array
+    is_zero: jax.Array
+
+
+def gradient_size(grads: optax.Updates) -> GradientSize:
+    """As in the record: the largest absolute entry, and whether all are zero or NaN."""
+    leaves = [(coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size]
+    sizes = [jnp.abs(grad) for (grad,) in _stack_scalars(leaves)]
+    dtype = np.result_type(np.float32, *(size.dtype for size in sizes))
+    return GradientSize(
+        max=jnp.max(_stack([jnp.max(size) for size in sizes], dtype)),
+        is_zero=~jnp.any(_stack([jnp.any(size > 0) for size in sizes], bool)),
+    )
+
+
+def record(
+    evaluation: Evaluation,
+    gradient: GradientSize,
+    before: FitState,
+    after: FitState,
+    diverged: jax.Array,
+) -> StepRecord:
+    """The record of the step from ``before`` to ``after``."""
+    leaves = _stack_scalars(_leaves(evaluation.grads, before.opt_state, after.opt_state))
+    seen = StepRecord(
+        loss=evaluation.loss,
+        best_loss=after.best_loss,
+        gradient_max=gradient.max,
+        best_gradient_max=after.best_gradient_max,
+        gradient_is_zero=gradient.is_zero,
+        stalled_steps=after.stalled_steps,
+        diverged=diverged,
+        step_size_mean=None,
+        step_size_max=None,
+        step_size_active=None,
+        flip_fraction=None,
+    )
+    if not leaves:
+        return seen
+    count = sum(size.size for size, *_ in leaves)
+    logs = [jnp.sum(jnp.log(size)) for size, *_ in leaves]
+    seen = seen._replace(
+        step_size_mean=jnp.exp(jnp.sum(_stack(logs)) / count),
+        step_size_max=jnp.max(_stack([jnp.max(size) for size, *_ in leaves])),
+    )
+    if any(len(leaf) == 1 for leaf in leaves):
+        return seen
+    active = [jnp.max(jnp.where(jnp.abs(g) > 0, size, 0)) for size, g, _, _ in leaves]
+    flips = [
+        # A gradient of 0 or NaN forgets the sign without changing it.
+        jnp.sum((old != 0) & (new != old) & (jnp.abs(g) > 0))
+        for _, g, old, new in leaves
+    ]
+    return seen._replace(
+        step_size_active=jnp.max(_stack(active)),
+        flip_fraction=jnp.sum(_stack(flips)) / count,
+    )
+
+
+def blank_history(
+    state: FitState, evaluation: Evaluation, shape: tuple[int, ...]
+) -> FitHistory:
+    """A history of NaN with the fields that ``record`` fills."""
+
+    def blank(dtype: Any = np.float32) -> jax.Array:
+        return jnp.broadcast_to(scalar_like(state.params, jnp.nan, dtype), shape)
+
+    has_sizes = bool(rprop_states(state.opt_state))
+    return FitHistory(
+        loss=blank(evaluation.loss.dtype),
+        step_size_mean=blank() if has_sizes else None,
+        step_size_max=blank() if has_sizes else None,
+        flip_fraction=blank() if knows_step_sizes(state, evaluation) else None,
+    )
+
+
+def knows_step_sizes(state: FitState, evaluation: Evaluation) -> bool:
+    """Whether there are step sizes, and their gradients are known."""
+    leaves = _leaves(evaluation.grads, state.opt_state, state.opt_state)
+    return bool(leaves) and all(len(leaf) > 1 for leaf in leaves)
+
+
+def _leaves(grads: Any, before: Any, after: Any) -> list[tuple[jax.Array, ...]]:
+    """Step sizes, gradient, old and new signs of each leaf that Rprop works on.
+
+    The step sizes alone where a wrapper reshapes the tree, so that no gradient is known.
+    """
+    grad_at = dict(jax.tree.leaves_with_path(grads))
+    found: list[tuple[jax.Array, ...]] = []
+    for old, new in zip(rprop_states(before), rprop_states(after), strict=True):
+        signs = map(jax.tree.leaves, (old.prev_signs, new.prev_signs))
+        sizes = jax.tree.leaves_with_path(new.step_sizes)
+        for (path, size), *old_and_new in zip(sizes, *signs, strict=True):
+            grad = grad_at.get(path)
+            if grad is None or shape_of_coordinates(grad) != size.shape:
+                grad = _flattened(grads, size.shape)
+            known = () if grad is None else (coordinates(grad), *old_and_new)
+            if size.size:
+                found.append((size, *known))
+    return found
+
+
+def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
+    """The gradients as ``optax.flatten`` hands them on, if they have this shape then."""
+    leaves = jax.tree.leaves(grads)
+    dtype = jnp.result_type(*leaves)
+    flat = jax.ShapeDtypeStruct((sum(leaf.size for leaf in leaves),), dtype)
+    if shape_of_coordinates(flat) != shape:
+        return None
+    return jnp.concatenate([leaf.ravel() for leaf in leaves])
+
+
+def _stack_scalars(leaves: list[tuple[jax.Array, ...]]) -> list[tuple[jax.Array, ...]]:
+    """The same leaves, with all scalars of the same dtypes as one: a program a leaf adds up."""
+    groups: dict[Any, list[tuple[jax.Array, ...]]] = {}
+    for index, leaf in enumerate(leaves):
+        scalar = all(x.ndim == 0 for x in leaf)
+        groups.setdefault(tuple(x.dtype for x in leaf) if scalar else index, []).append(leaf)
+    return [
+        group[0] if len(group) == 1 else tuple(map(jnp.stack, zip(*group, strict=True)))
+        for group in groups.values()
+    ]
+
+
+def _stack(scalars: list[jax.Array], dtype: Any = np.float32) -> jax.Array:
+    return jnp.stack([scalar.astype(dtype) for scalar in scalars])

@@ -1,0 +1,114 @@
+"""When a fit stops: conditions on the record of a step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from optax_rprop._fit._record import StepRecord
+from optax_rprop._fit._result import FitState, FitStatus
+
+RUNNING = FitStatus.MAX_STEPS  # until there is another reason: a fit's end is its steps'
+
+
+class Limits(NamedTuple):
+    """When to stop. A rule that is not asked for has a limit that nothing meets.
+
+    So a fit compiles to the same program whichever rules it has.
+    """
+
+    target_loss: jax.typing.ArrayLike
+    step_tol: jax.typing.ArrayLike
+    patience: jax.typing.ArrayLike
+    rtol: jax.typing.ArrayLike
+
+
+def status_after(limits: Limits, record: StepRecord) -> jax.Array:
+    """The status of the first condition that holds, else RUNNING."""
+    status = jnp.full((), int(RUNNING), jnp.int32)
+    for found, condition in reversed(_CONDITIONS):
+        status = jnp.where(condition(limits, record), int(found), status)
+    return status
+
+
+def update_patience(
+    limits: Limits, state: FitState, loss: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The reference loss, and the steps since a loss last improved on it by ``rtol``."""
+    reference = state.reference_loss
+    margin = jnp.asarray(limits.rtol, loss.dtype) * jnp.abs(reference)
+    improved = jnp.isfinite(loss) & (loss < reference - margin)
+    return (
+        jnp.where(improved, loss, reference),
+        jnp.where(improved, 0, state.stalled_steps + 1),
+    )
+
+
+def reached(limits: Limits, best_loss: jax.Array) -> jax.Array:
+    """Whether the best loss is at the target."""
+    target_loss = jnp.asarray(limits.target_loss, best_loss.dtype)
+    return is_found(best_loss) & (best_loss <= target_loss)
+
+
+def is_found(best_loss: jax.Array) -> jax.Array:
+    """Whether any loss has been finite."""
+    return best_loss < jnp.finfo(best_loss.dtype).max
+
+
+def _diverged(limits: Limits, seen: StepRecord) -> jax.Array:
+    return seen.diverged
+
+
+def _target_reached(limits: Limits, seen: StepRecord) -> jax.Array:
+    return reached(limits, seen.best_loss)
+
+
+def _stationary(limits: Limits, seen: StepRecord) -> jax.Array:
+    return jnp.isfinite(seen.loss) & seen.gradient_is_zero
+
+
+def _step_converged(limits: Limits, seen: StepRecord) -> jax.Array | bool:
+    if seen.step_size_active is None:
+        return False
+    arrived = seen.step_size_active <= jnp.asarray(limits.step_tol, jnp.float32)
+    return jnp.isfinite(seen.loss) & arrived
+
+
+def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
+    return jnp.isfinite(seen.loss) & (seen.stalled_steps >= limits.patience)
+
+
+def _at_rest(limits: Limits, seen: StepRecord) -> jax.Array:
+    """Whether any of the rules holds that speak of a minimum."""
+    return (
+        _stationary(limits, seen)
+        | _step_converged(limits, seen)
+        | _stalled(limits, seen)
+    )
+
+
+def _nan_gradient(limits: Limits, seen: StepRecord) -> jax.Array:
+    return _at_rest(limits, seen) & jnp.isnan(seen.gradient_max)
+
+
+def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
+    """At rest elsewhere: the loss is worse than the best, and yet the gradient smaller.
+
+    Where a fit converges, its best has the smallest gradient too, up to rounding.
+    """
+    margin = jnp.asarray(limits.rtol, seen.loss.dtype) * jnp.abs(seen.best_loss)
+    worse = seen.loss > seen.best_loss + margin
+    return _at_rest(limits, seen) & worse & (seen.gradient_max < seen.best_gradient_max)
+
+
+# The most telling first.
+_CONDITIONS: list[tuple[FitStatus, Callable[[Limits, StepRecord], Any]]] = [
+    (FitStatus.NONFINITE, _diverged),
+    (FitStatus.TARGET_REACHED, _target_reached),
+    (FitStatus.NAN_GRADIENT, _nan_gradient),
+    (FitStatus.WORSE_THAN_BEST, _worse_than_best),
+    (FitStatus.STATIONARY, _stationary),
+    (FitStatus.STEP_CONVERGED, _step_converged),
+    (FitStatus.STALLED, _stalled),
+]

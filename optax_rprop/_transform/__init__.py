@@ -1,0 +1,1 @@
+"""A gradient in, an update out: Rprop as Optax transformations."""

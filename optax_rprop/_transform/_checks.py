@@ -1,0 +1,293 @@
+"""What a transformation is given: hyperparameters, gradients, the loss, a state."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax_rprop._checks import (
+    as_number,
+    conforms,
+    dtype_of,
+    is_inexact,
+    is_traced,
+    kind_of,
+    leaves_that_are_not,
+    path_name,
+    type_of,
+)
+from optax_rprop._leaf import shape_of_coordinates, step_size_dtype
+
+
+def variant(caller: str, name: Any, names: Collection[str]) -> None:
+    """Raise unless ``name`` is one of the rules in ``names``."""
+    if name not in names:
+        raise ValueError(
+            f"{caller}: variant must be one of {', '.join(map(repr, names))}, got "
+            f"{name!r}. 'irprop-' is the default and needs no loss."
+        )
+
+
+def hyperparameters(
+    caller: str,
+    learning_rate: Any,
+    eta_minus: Any,
+    eta_plus: Any,
+    min_step_size: Any,
+    max_step_size: Any,
+) -> None:
+    """Raise unless each hyperparameter, as float32 has it, is a number in its range."""
+    initial = _as_float32(caller, "learning_rate", learning_rate)
+    minus = _as_float32(caller, "eta_minus", eta_minus)
+    plus = _as_float32(caller, "eta_plus", eta_plus)
+    smallest = _as_float32(caller, "min_step_size", min_step_size)
+    largest = _as_float32(caller, "max_step_size", max_step_size)
+
+    if initial is not None and not 0 < initial < math.inf:
+        raise ValueError(
+            f"{caller}: learning_rate must be positive and finite, got "
+            f"{_shown(learning_rate, initial)}. It is the initial step size, in the "
+            "units of the parameters; 0.1 is usual."
+        )
+    if minus is not None and not 0 < minus < 1:
+        raise ValueError(
+            f"{caller}: eta_minus must lie strictly between 0 and 1, got "
+            f"{_shown(eta_minus, minus)}. It shrinks a step after a sign change; 0.5 is "
+            "usual."
+        )
+    if plus is not None and not 1 < plus < math.inf:
+        raise ValueError(
+            f"{caller}: eta_plus must be finite and greater than 1, got "
+            f"{_shown(eta_plus, plus)}. It grows a step while the sign stays; 1.2 is "
+            "usual."
+        )
+    if smallest is not None and not 0 <= smallest < math.inf:
+        raise ValueError(
+            f"{caller}: min_step_size must be finite and at least 0, got "
+            f"{_shown(min_step_size, smallest)}. No step shrinks below it; 1e-6 is usual."
+        )
+    if largest is not None and not largest > 0:
+        raise ValueError(
+            f"{caller}: max_step_size must be positive, got "
+            f"{_shown(max_step_size, largest)}. No step grows above it; 50 is usual, and "
+            "inf sets no limit."
+        )
+    _in_order(caller, initial, smallest, largest)
+
+
+def grid(
+    caller: str, learning_rate: Any, min_step_size: Any, max_step_size: Any, levels: int
+) -> None:
+    """Raise unless the step sizes lie on the 8-bit grid, in order and near enough."""
+    initial = _on_grid(caller, "learning_rate", learning_rate)
+    smallest = _on_grid(caller, "min_step_size", min_step_size)
+    largest = _on_grid(caller, "max_step_size", max_step_size)
+    _in_order(caller, initial, smallest, largest)
+    octaves = (levels - 1) // 4
+    if smallest is not None and largest is not None and largest > smallest * 2**octaves:
+        raise ValueError(
+            f"{caller}: max_step_size must be at most 2**{octaves} times min_step_size, "
+            f"got {largest:g} and {smallest:g}. One byte holds {levels} step sizes; "
+            "2**-20 and 2 are usual."
+        )
+
+
+def loss(caller: str, name: str, needed: bool, value: Any) -> None:
+    """Raise unless ``value`` is a real scalar, or None where the rule can do without."""
+    if value is None:
+        if needed:
+            raise TypeError(
+                f"{caller}: value must be the loss when variant is {name!r}, got None. "
+                "Call update(grads, state, params, value=loss); a training loop that "
+                "does not hand value on needs one of the other rules."
+            )
+        return
+    dtype = dtype_of(value)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.number) or jnp.iscomplexobj(value):
+        raise TypeError(
+            f"{caller}: value must be a real number, got {kind_of(value)}. It is the "
+            "loss at the parameters where the gradient was taken."
+        )
+    if np.shape(value) != ():
+        raise ValueError(
+            f"{caller}: value must be a scalar, got shape {np.shape(value)}. It is one "
+            "loss for all of the data; take its mean or its sum."
+        )
+
+
+def state(caller: str, value: Any, kind: type) -> None:
+    """Raise unless ``value`` is of the ``kind`` that init returns."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{caller}: state must be a {kind.__name__}, got {type(value).__name__}. It "
+            "is what init returned, and then what the update before did."
+        )
+
+
+def scalars(caller: str, state: Any, *names: str) -> None:
+    """Raise unless each of these parts of the state is a floating-point scalar."""
+    for name in names:
+        value = getattr(state, name)
+        if not is_inexact(value) or np.shape(value) != ():
+            raise TypeError(
+                f"{caller}: {name} of the state must be a floating-point scalar, got "
+                f"{type_of(value)}. {_TARGET}"
+            )
+
+
+def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
+    """Raise unless ``grads`` fits the parameters and ``memory``, which init made."""
+    structure: Any = jax.tree.structure(grads)
+    if structure != jax.tree.structure(memory):
+        have = [path for path, _ in jax.tree.leaves_with_path(grads)]
+        want = [path for path, _ in jax.tree.leaves_with_path(memory)]
+        wrong = [f"none for {path_name(path)}" for path in want if path not in have]
+        wrong += [f"one for {path_name(path)}" for path in have if path not in want]
+        found = ", ".join(wrong) or f"the same leaves in {structure}"
+        raise ValueError(
+            f"{caller}: the gradients must have the tree structure of the parameters "
+            f"that init was given, got {found}. {_INIT_AGAIN}"
+        )
+    leaves, arrays = jax.tree.leaves(grads), jax.tree.leaves(memory)
+    if not all(map(is_inexact, leaves)):
+        raise TypeError(
+            f"{caller}: every gradient must be a floating-point or complex array, got "
+            f"{leaves_that_are_not(is_inexact, grads)}. Rprop follows the sign of a "
+            "derivative."
+        )
+    have_params = jax.tree.structure(params) == structure
+    like = jax.tree.leaves(params) if have_params else leaves
+    if all(
+        np.shape(grad) == np.shape(param)
+        and shape_of_coordinates(grad) == shape_of_coordinates(param) == np.shape(array)
+        for grad, param, array in zip(leaves, like, arrays, strict=True)
+    ):
+        return  # the usual case, with no path spelled out
+    paths = [path for path, _ in jax.tree.leaves_with_path(grads)]
+    wrong = [
+        f"{path_name(path)} of {type_of(grad)}"
+        + (f" for a parameter of {type_of(param)}" if have_params else "")
+        + f" where the state has an array of shape {np.shape(array)}"
+        for path, grad, param, array in zip(paths, leaves, like, arrays, strict=True)
+        if shape_of_coordinates(grad) != np.shape(array)
+        or shape_of_coordinates(param) != np.shape(array)
+        or np.shape(grad) != np.shape(param)
+    ]
+    raise ValueError(
+        f"{caller}: every gradient must have the shape of its parameter, got "
+        f"{', '.join(wrong)}. {_INIT_AGAIN}"
+    )
+
+
+def step_sizes_and_signs(
+    caller: str, grads: Any, params: Any, step_sizes: Any, prev_signs: Any
+) -> None:
+    """Raise unless both trees are what init makes for such gradients and parameters."""
+    have_params = jax.tree.structure(params) == jax.tree.structure(grads)
+
+    def size_like(grad: Any, size: Any, param: Any) -> jax.ShapeDtypeStruct:
+        allowed = dtype_of(size) == np.float64 and not have_params
+        dtype = np.float64 if allowed else step_size_dtype(dtype_of(param))
+        return jax.ShapeDtypeStruct(shape_of_coordinates(grad), dtype)
+
+    def sign_like(grad: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape_of_coordinates(grad), np.int8)
+
+    sizes = jax.tree.map(size_like, grads, step_sizes, params if have_params else grads)
+    signs = jax.tree.map(sign_like, grads)
+    conforms(caller, "step_sizes of the state", step_sizes, sizes, _TARGET)
+    conforms(caller, "prev_signs of the state", prev_signs, signs, _TARGET)
+    if not jax.tree.leaves(step_sizes) or is_traced((step_sizes, prev_signs)):
+        return
+    possible = _possible(step_sizes, prev_signs)
+    if not is_traced(possible) and not possible:
+        raise ValueError(
+            f"{caller}: the state must hold step sizes of at least 0 and signs of -1, 0 "
+            f"or 1, got others. {_TARGET}"
+        )
+
+
+def codes(caller: str, grads: Any, codes: Any) -> None:
+    """Raise unless the tree is what init makes for such gradients."""
+
+    def code_like(grad: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape_of_coordinates(grad), np.uint8)
+
+    expected = jax.tree.map(code_like, grads)
+    conforms(caller, "codes of the state", codes, expected, _TARGET)
+
+
+@jax.jit
+def _possible(step_sizes: Any, prev_signs: Any) -> jax.Array:
+    holds = [jnp.all(size >= 0) for size in jax.tree.leaves(step_sizes)]
+    holds += [jnp.all(jnp.abs(sign) <= 1) for sign in jax.tree.leaves(prev_signs)]
+    return jnp.all(jnp.stack(holds))
+
+
+_INIT_AGAIN = "Call init again after changing the model."
+_TARGET = (
+    "A checkpoint restored into another dtype is cast silently; make the target with init."
+)
+
+
+def _on_grid(caller: str, name: str, value: Any) -> float | None:
+    """``value`` as a float, or None where it is traced; one of m * 2**k."""
+    size = as_number(caller, name, value)
+    if size is None:
+        return None
+    tiny, huge = (float(limit) for limit in (np.finfo("float32").tiny, 2.0**127))
+    if not tiny <= size <= huge:
+        raise ValueError(
+            f"{caller}: {name} must be positive and in the normal range of float32, got "
+            f"{size:g}. It is a step size, in the units of the parameters."
+        )
+    fraction, exponent = math.frexp(size)  # size = fraction * 2**exponent, 1/2 and up
+    below = math.floor(8 * fraction)
+    if 8 * fraction != below:
+        low, high = (math.ldexp(eighths / 8, exponent) for eighths in (below, below + 1))
+        raise ValueError(
+            f"{caller}: {name} must lie on the grid of 1, 1.25, 1.5 or 1.75 times a "
+            f"power of 2, got {size:g}. The nearest values are {low!r} and {high!r}."
+        )
+    return size
+
+
+def _in_order(
+    caller: str, initial: float | None, smallest: float | None, largest: float | None
+) -> None:
+    if _exceeds(smallest, largest):
+        raise ValueError(
+            f"{caller}: min_step_size must not exceed max_step_size, got {smallest:g} "
+            f"and {largest:g}. They bound every step size; 1e-6 and 50 are usual."
+        )
+    if _exceeds(smallest, initial) or _exceeds(initial, largest):
+        bounds = " to ".join("?" if b is None else f"{b:g}" for b in (smallest, largest))
+        raise ValueError(
+            f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
+            f"got {initial:g} outside {bounds}. It is the initial step size; widen the "
+            "bounds if you mean it."
+        )
+
+
+def _exceeds(low: float | None, high: float | None) -> bool:
+    return low is not None and high is not None and low > high
+
+
+def _as_float32(caller: str, name: str, value: Any) -> float | None:
+    """``value`` as float32 has it, or None where it is traced."""
+    number = as_number(caller, name, value)
+    if number is None:
+        return None
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.float32(number))
+
+
+def _shown(value: Any, in_float32: float) -> str:
+    """The number, and what it is in float32 where that looks different."""
+    number = as_number("", "", value)
+    if number == in_float32 or in_float32 not in (0, 1, math.inf):
+        return f"{number:g}"
+    return f"{number!r}, which is {in_float32:g} in float32"

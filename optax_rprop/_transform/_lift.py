@@ -1,0 +1,91 @@
+"""A step on one leaf, lifted over a tree, once, into an Optax transformation."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optax_rprop import _checks as shared_checks
+from optax_rprop._leaf import scalar_like
+from optax_rprop._rule import RULES, Variant
+from optax_rprop._transform import _checks
+
+
+class Verdict(NamedTuple):
+    """What the loss says of the last step."""
+
+    loss_rose: jax.Array | bool
+    rejected: jax.Array | None  # whether it is not finite; None without a loss
+
+
+class Form(NamedTuple):
+    """One way to store step sizes and signs."""
+
+    state: Any  # the NamedTuple that init returns; it has a ``prev_value``
+    memory: tuple[str, ...]  # its fields that hold an array for every leaf
+    init: Callable[[optax.Params], Any]
+    # Of the state and the verdict: a function from a leaf's gradient and arrays to its
+    # update and new arrays.
+    stepper: Callable[[Any, Verdict], Callable[..., tuple[jax.Array, ...]]]
+    check: Callable[[str, Any, Any, Any], None]  # caller, grads, state, params
+
+
+def transformation(
+    name: str, variant: Variant, form: Form
+) -> optax.GradientTransformationExtraArgs:
+    """The rule ``variant`` in this form; ``name`` is what errors speak of."""
+
+    def init_fn(params: optax.Params) -> Any:
+        shared_checks.parameters(f"{name}.init", params)
+        return form.init(params)
+
+    def update_fn(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        *,
+        value: jax.typing.ArrayLike | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, Any]:
+        del extra_args
+        caller = f"{name}.update"
+        _checks.state(caller, state, form.state)
+        form.check(caller, updates, state, params)
+        _checks.loss(caller, variant, RULES[variant].needs_loss, value)
+        verdict, prev_value = _judge_loss(value, state.prev_value)  # type: ignore[attr-defined]
+
+        structure: Any = jax.tree.structure(updates)
+        trees = (updates, *(getattr(state, field) for field in form.memory))
+        step_leaf = form.stepper(state, verdict)
+        steps = [
+            step_leaf(*leaf) for leaf in zip(*map(jax.tree.leaves, trees), strict=True)
+        ]
+        updates, *memory = (
+            structure.unflatten(step[part] for step in steps)
+            for part in range(len(trees))
+        )
+        new = dict(zip(form.memory, memory, strict=True)) | {"prev_value": prev_value}
+        return updates, state._replace(**new)  # type: ignore[attr-defined]
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def no_loss_yet(params: optax.Params) -> jax.Array:
+    """The ``prev_value`` of a new state: no finite loss is above it."""
+    dtype = jnp.result_type(float)
+    # Not inf, which jax_debug_infs would take for a fault.
+    return scalar_like(params, jnp.finfo(dtype).max, dtype)
+
+
+def _judge_loss(
+    value: jax.typing.ArrayLike | None, prev_value: jax.Array
+) -> tuple[Verdict, jax.Array]:
+    """What the loss says of the last step, and the loss to remember."""
+    if value is None:
+        return Verdict(loss_rose=False, rejected=None), prev_value
+    value = jnp.asarray(value, prev_value.dtype)
+    rejected = ~jnp.isfinite(value)
+    rose = value > prev_value
+    return Verdict(rose, rejected), jnp.where(rejected, prev_value, value)

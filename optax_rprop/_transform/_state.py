@@ -1,0 +1,52 @@
+"""Rprop's states, wherever they are nested in that of a chain or a wrapper."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from optax_rprop._leaf import coordinates, from_coordinates
+from optax_rprop._transform._arrays import RpropState
+from optax_rprop._transform._eight_bit import Rprop8bitState
+from optax_rprop._transform._codes import LEVELS
+
+
+def _is_rprop(state: Any) -> bool:
+    return isinstance(state, RpropState | Rprop8bitState)
+
+
+def rprop_states(opt_state: Any) -> list[RpropState]:
+    """Every state of Rprop in ``opt_state`` that has step sizes, decoded."""
+    found = filter(_is_rprop, jax.tree.leaves(opt_state, is_leaf=_is_rprop))
+    decoded = (s.decode() if isinstance(s, Rprop8bitState) else s for s in found)
+    return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
+
+
+def smallest_step_size(
+    optimizer: optax.GradientTransformationExtraArgs, params: Any, opt_state: Any
+) -> jax.Array:
+    """The least lower bound of Rprop's step sizes; 0 where a wrapper hides it.
+
+    No state holds that bound. So step sizes of 0 are made to shrink, and become it.
+    """
+
+    def about_to_shrink(state: Any) -> Any:
+        if isinstance(state, Rprop8bitState):
+            return state._replace(codes=_filled(state.codes, LEVELS))  # level 0, sign 1
+        if isinstance(state, RpropState):
+            return state._replace(
+                step_sizes=_filled(state.step_sizes, 0),
+                prev_signs=_filled(state.prev_signs, 1),
+            )
+        return state
+
+    opt_state = jax.tree.map(about_to_shrink, opt_state, is_leaf=_is_rprop)
+    grads = jax.tree.map(lambda p: from_coordinates(-jnp.ones_like(coordinates(p)), p.dtype), params)
+    _, after = optimizer.update(grads, opt_state, params, value=jnp.zeros(()), grad=grads)
+    sizes = [d for s in rprop_states(after) for d in jax.tree.leaves(s.step_sizes)]
+    return jnp.min(jnp.stack([jnp.min(d).astype(jnp.float32) for d in sizes if d.size]))
+
+
+def _filled(tree: Any, value: int) -> Any:
+    return jax.tree.map(lambda x: jnp.full_like(x, value), tree)
