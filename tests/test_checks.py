@@ -7,6 +7,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
+from helpers import raises
 
 import optax_rprop
 from optax_rprop import rprop, rprop_8bit, scale_by_rprop, scale_by_rprop_8bit
@@ -189,10 +190,6 @@ LOSSES = [
     ),
     ("low", TypeError, "rprop.update: value must be a real number, got str."),
 ]
-
-
-def raises(kind, message):
-    return pytest.raises(kind, match=re.escape(message))
 
 
 @pytest.mark.parametrize(("arguments", "kind", "message"), HYPERPARAMETERS)

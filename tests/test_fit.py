@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import assert_same, bowl, every_variant, mesh_of, rprop_state
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from optax_rprop import VARIANTS, FitStatus, fit, rprop
 
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 rng = np.random.default_rng(0)
 X = jnp.asarray(rng.uniform(-2, 2, (20, 3)), "float32")
 Y = jnp.sin(X @ jnp.asarray([1.0, -2.0, 0.5], "float32"))
@@ -24,17 +24,9 @@ def loss_fn(params, x, y):
     return jnp.mean((jnp.tanh(x @ params["w"] + params["b"]) - y) ** 2)
 
 
-def bowl(params):
-    return jnp.sum((params - jnp.asarray([1.0, -2.0], params.dtype)) ** 2)
-
-
 def barrier(params):
     """Least at 1, and not finite at or below 0."""
     return jnp.sum(params - jnp.log(params))
-
-
-def assert_same(this, that):
-    jax.tree.map(np.testing.assert_array_equal, this, that)
 
 
 def plain_loop(optimizer, num_steps):
@@ -146,7 +138,7 @@ def test_it_stops_for_a_reason(variant, status, rules, dtype):
     if status is FitStatus.TARGET_REACHED:
         assert result.loss <= 0.01
     if status is FitStatus.STEP_CONVERGED:
-        sizes = result.last.opt_state[0].step_sizes
+        sizes = rprop_state(result.last.opt_state).step_sizes
         assert np.max(sizes) <= 1e-3
         np.testing.assert_allclose(result.params, [1, -2], atol=5e-3)
     if status is FitStatus.STALLED:
@@ -169,7 +161,7 @@ def test_a_coordinate_without_gradient_has_arrived():
         step_tol=1e-4,
     )
     assert result.status is FitStatus.STEP_CONVERGED
-    assert result.last.opt_state[0].step_sizes["unused"] == np.float32(0.1)
+    assert rprop_state(result.last.opt_state).step_sizes["unused"] == np.float32(0.1)
 
 
 def test_it_never_stops_at_a_step_that_stands_still():
@@ -423,8 +415,7 @@ def test_plain_numbers_and_numpy_arrays_will_do():
 
 
 def test_sharded_data_gives_the_result_of_one_device():
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
-    sharding = NamedSharding(mesh, P("data"))
+    sharding = NamedSharding(mesh_of(AxisType.Auto, 4), P("x"))
     x, y = jax.device_put((X, Y), sharding)
     sharded = fit(loss_fn, START, x, y, max_steps=20)
     single = fit(loss_fn, START, X, Y, max_steps=20)

@@ -1,6 +1,5 @@
 """Every message of ``fit``, read; test_checks.py counts that none is forgotten."""
 
-import re
 import sys
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import raises
 
 from optax_rprop import fit, rprop, rprop_8bit, streaming_value_and_grad
 
@@ -23,10 +23,6 @@ class Unhashable:
 
     def __call__(self, params):
         return loss_fn(params)
-
-
-def raises(kind, message):
-    return pytest.raises(kind, match=re.escape(message))
 
 
 ARGUMENTS = [
