@@ -177,11 +177,33 @@ def test_it_never_stops_at_a_step_that_stands_still():
     np.testing.assert_allclose(result.params, 0.013, atol=1e-4)
 
 
+NOISE = (
+    " A flip fraction in the history that stays near one half (one third with the rules "
+    "that forget the sign at a change) means noise: fit to all of the data, not to "
+    "mini-batches of it."
+)
+ADVICE = {
+    FitStatus.TARGET_REACHED: "The loss is at or below target_loss: done.",
+    FitStatus.STEP_CONVERGED: "No coordinate steps further than step_tol any more: a "
+    f"minimum to that precision in the parameters, or noise.{NOISE}",
+    FitStatus.STATIONARY: "Every gradient is exactly zero: a minimum, a saddle or a "
+    "plateau. If the loss is not what you hoped for, start elsewhere.",
+    FitStatus.STALLED: "The best loss has not improved by rtol for patience steps: as "
+    f"good as it gets, or a plateau.{NOISE}",
+    FitStatus.NONFINITE: "No finite loss could be found again. Check the loss at the "
+    "initial parameters, or start with a smaller learning_rate; with history=False, "
+    "jax_debug_nans finds the operation.",
+    FitStatus.INTERRUPTED: "Interrupted by Ctrl-C: the result is what was found until "
+    "then. Go on with resume=result.last.",
+    FitStatus.MAX_STEPS: "All max_steps were taken. If the loss still falls, go on with "
+    f"resume=result.last.{NOISE}",
+}
+
+
 def test_every_status_has_advice():
     for status in FitStatus:
-        assert status.advice.endswith(".")
+        assert status.advice == ADVICE[status]
         assert str(status) == f"FitStatus.{status.name}"
-    assert "mini-batches" in FitStatus.STALLED.advice
     assert jax.jit(lambda s: s == FitStatus.STALLED)(3)
 
 
