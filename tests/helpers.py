@@ -50,12 +50,6 @@ def regression(params, x, y):
     return jnp.mean((jnp.tanh(x @ params["w"]) @ params["v"] - y) ** 2)
 
 
-def sequences_of_signs():
-    """Every sequence of five gradients of 1, -1, 0 or NaN; a column each."""
-    symbols = [1.0, -1.0, 0.0, np.nan]
-    return np.array(list(itertools.product(symbols, repeat=5)), np.float32).T
-
-
 def random_gradients(seed, shape, dtype):
     """Many magnitudes; runs of equal signs, changes, zeros, NaN and infinities."""
     rng = np.random.default_rng(seed)
@@ -159,6 +153,15 @@ def assert_equal_runs(tx, oracle, gradients, values):
         assert got.dtype == want.dtype
         np.testing.assert_array_equal(got, want)
     return states
+
+
+def assert_equal_for_all_signs(tx, new_oracle, needs_losses):
+    """Compare runs of every sequence of five signs, without losses and with some."""
+    symbols = [1.0, -1.0, 0.0, np.nan]
+    gradients = np.array(list(itertools.product(symbols, repeat=5)), np.float32).T
+    losses = np.array([3, 2, 2, 4, 1], np.float32)
+    for values in [losses] if needs_losses else [None, losses]:
+        assert_equal_runs(tx, new_oracle(gradients.shape[1]), gradients, values)
 
 
 def entry(prev, step_size):

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from helpers import (
+    assert_equal_for_all_signs,
     assert_equal_runs,
     assert_same,
     every_variant,
@@ -13,7 +14,6 @@ from helpers import (
     random_gradients,
     random_losses,
     rprop_state,
-    sequences_of_signs,
     trajectory,
 )
 from oracle import GridOracle
@@ -42,12 +42,11 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS)
 @every_variant
 def test_every_sequence_of_signs(variant, settings):
-    gradients = sequences_of_signs()
-    tx = rprop_8bit(variant=variant, **settings)
-    losses = [None, np.array([3, 2, 2, 4, 1], np.float32)]
-    for values in losses[variant == "irprop+" :]:  # that rule takes no step without one
-        oracle = GridOracle(variant, gradients.shape[1], **settings)
-        assert_equal_runs(tx, oracle, gradients, values)
+    assert_equal_for_all_signs(
+        rprop_8bit(variant=variant, **settings),
+        lambda size: GridOracle(variant, size, **settings),
+        needs_losses=variant == "irprop+",
+    )
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

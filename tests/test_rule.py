@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import (
+    assert_equal_for_all_signs,
     assert_equal_runs,
     assert_same,
     every_variant,
@@ -14,7 +15,6 @@ from helpers import (
     random_gradients,
     random_losses,
     rprop_state,
-    sequences_of_signs,
     trajectory,
 )
 from oracle import Oracle
@@ -29,12 +29,11 @@ SETTINGS = [{}, TIGHT, {"learning_rate": 0.3, "eta_minus": 0.7, "eta_plus": 1.05
 @pytest.mark.parametrize("settings", SETTINGS)
 @every_variant
 def test_every_sequence_of_signs(variant, settings):
-    gradients = sequences_of_signs()
-    tx = rprop(variant=variant, **settings)
-    losses = [None, np.array([3, 2, 2, 4, 1], np.float32)]
-    for values in losses[variant == "irprop+" :]:  # that rule takes no step without one
-        oracle = Oracle(variant, gradients.shape[1], "float32", **settings)
-        assert_equal_runs(tx, oracle, gradients, values)
+    assert_equal_for_all_signs(
+        rprop(variant=variant, **settings),
+        lambda size: Oracle(variant, size, "float32", **settings),
+        needs_losses=variant == "irprop+",
+    )
 
 
 @every_variant
