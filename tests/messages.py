@@ -80,12 +80,15 @@ _HOLE = "\0"
 
 def _pattern(pieces):
     """What a string that reads the whole message matches, with a test's own holes."""
-    first, *inner, last = pieces if len(pieces) > 1 else ("", *pieces, "")
-    # A test often has one hole for two of the message and the words between them.
-    parts = [
-        re.escape(piece) if len(piece.split()) > 2 else f"(?:{re.escape(piece)}|{_HOLE})"
-        for piece in inner
-    ]
+    # A test often has one hole for two of the message and the few words between them. So
+    # these may be missing, but not where a message has nothing else.
+    long = [len(piece.split()) > 2 for piece in pieces]
+    last = len(pieces) - 1
+    parts = [re.escape(piece) for piece in pieces]
+    for i in range(1, last):
+        if any(long) and not long[i]:
+            parts[i] = f"(?:{parts[i]}|{_HOLE})"
     # At both ends the test may leave out a blank.
-    parts = [re.escape(first.lstrip()), *parts, re.escape(last.rstrip())]
+    parts[0] = parts[0].removeprefix(r"\ ")
+    parts[last] = parts[last].removesuffix(r"\ ")
     return re.compile(".*".join(parts), re.DOTALL)

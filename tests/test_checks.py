@@ -379,6 +379,18 @@ def test_every_message_is_read_by_a_test():
     assert unread_messages(package, pathlib.Path(__file__).parent) == []
 
 
+def unread_in(folder, module, test):
+    """The unread messages of a package with one module, which one file tests."""
+    package, tests = folder / "package" / "inner", folder / "tests" / "inner"
+    for directory, name, text in (
+        (package, "made_up.py", module),
+        (tests, "test_made_up.py", test),
+    ):
+        directory.mkdir(parents=True)
+        (directory / name).write_text(text)
+    return unread_messages(package.parent, tests.parent)
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -402,11 +414,12 @@ def test_every_message_is_read_by_a_test():
     ],
 )
 def test_a_message_that_no_test_reads_is_found(module, read, unread, tmp_path):
-    package, tests = tmp_path / "package" / "inner", tmp_path / "tests" / "inner"
-    package.mkdir(parents=True)
-    tests.mkdir(parents=True)
-    (package / "made_up.py").write_text(module)
-    (tests / "test_made_up.py").write_text(
-        f'"""f: size must be even, got 3. Halve it."""\nREAD = {read!r}\n'
-    )
-    assert bool(unread_messages(package.parent, tests.parent)) == unread
+    test = f'"""f: size must be even, got 3. Halve it."""\nREAD = {read!r}\n'
+    assert bool(unread_in(tmp_path, module, test)) == unread
+
+
+def test_the_holes_of_a_test_read_no_short_message(tmp_path):
+    module = "raise ValueError(f'{caller}: {name} too big: {value}')"
+    words, holes = "READ = f'{a}: size too big: {b}'", "READ = f'{a}: {b}: {c}'"
+    assert unread_in(tmp_path / "words", module, words) == []
+    assert len(unread_in(tmp_path / "holes", module, holes)) == 1
