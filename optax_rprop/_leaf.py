@@ -34,14 +34,14 @@ def shape_of_coordinates(leaf: Any) -> tuple[int, ...]:
     return (*np.shape(leaf), 2) if jnp.iscomplexobj(leaf) else np.shape(leaf)
 
 
-def coordinates_like(
-    params: Any, fill_value: Any, dtype_of: Callable[[Any], Any]
-) -> Any:
+def coordinates_like(params: Any, fill_value: Any, dtype_of: Callable[[Any], Any]) -> Any:
     """A tree with ``fill_value`` for every coordinate, sharded like the parameters."""
 
     def leaf(param: Any) -> jax.Array:
         filled = jnp.full_like(param, fill_value, dtype_of(jnp.result_type(param)))
-        if filled is fill_value:  # a scalar array is returned itself; leaves must not share
+        if (
+            filled is fill_value
+        ):  # a scalar array is returned itself; leaves must not share
             filled = jnp.copy(filled)
         if jnp.issubdtype(jnp.result_type(param), jnp.complexfloating):
             return jnp.stack([filled, filled], axis=-1)

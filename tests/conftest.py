@@ -10,6 +10,9 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import pytest
 
+# An assertion in there says what it compared, as one in a test does.
+pytest.register_assert_rewrite("helpers")
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

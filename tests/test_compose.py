@@ -5,11 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from runs import descend, every_rule, quadratic, rprop_state, trajectory
+from helpers import (
+    assert_same,
+    descend,
+    every_rule,
+    every_variant,
+    quadratic,
+    rprop_state,
+    trajectory,
+)
 
-from optax_rprop import VARIANTS, rprop
-
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
+from optax_rprop import rprop
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ def test_donated_buffers_are_reused(make):
     expected = jax.jit(step)(params, tx.init(params))
     given = params + 0.0, jax.tree.map(jnp.copy, tx.init(params))
     got = donating(*given)
-    jax.tree.map(np.testing.assert_array_equal, got, expected)
+    assert_same(got, expected)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
 
 

@@ -1,19 +1,24 @@
 """8-bit Rprop against an oracle of its own, bit for bit, and its grid."""
 
-import itertools
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import (
+    assert_equal_for_all_signs,
+    assert_equal_runs,
+    assert_same,
+    every_variant,
+    raises,
+    random_gradients,
+    random_losses,
+    rprop_state,
+    trajectory,
+)
 from oracle import GridOracle
-from runs import rprop_state, trajectory
-from test_rule import random_gradients, random_losses
 
 from optax_rprop import (
-    VARIANTS,
     FitStatus,
     Rprop8bitState,
     RpropState,
@@ -22,7 +27,6 @@ from optax_rprop import (
     scale_by_rprop_8bit,
 )
 
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 # Bounds near each other, and bounds as far apart as they may be, off the powers of two.
 SETTINGS = [
     {},
@@ -35,30 +39,14 @@ SETTINGS = [
 ]
 
 
-def assert_equal_runs(variant, gradients, values, settings):
-    oracle = GridOracle(variant, gradients.shape[1], **settings)
-    given = [None] * len(gradients) if values is None else values
-    updates, states = trajectory(
-        rprop_8bit(variant=variant, **settings),
-        jnp.asarray(gradients),
-        None if values is None else jnp.asarray(values),
-    )
-    for i, (gradient, value) in enumerate(zip(gradients, given, strict=True)):
-        np.testing.assert_array_equal(updates[i], oracle.step(gradient, value))
-        np.testing.assert_array_equal(states.step_sizes[i], oracle.delta)
-        np.testing.assert_array_equal(states.prev_signs[i], oracle.sign)
-    return oracle, states
-
-
 @pytest.mark.parametrize("settings", SETTINGS)
 @every_variant
 def test_every_sequence_of_signs(variant, settings):
-    symbols = [1.0, -1.0, 0.0, np.nan]
-    gradients = np.array(list(itertools.product(symbols, repeat=5)), np.float32).T
-    if variant != "irprop+":
-        assert_equal_runs(variant, gradients, None, settings)
-    losses = np.array([3, 2, 2, 4, 1], np.float32)
-    assert_equal_runs(variant, gradients, losses, settings)
+    assert_equal_for_all_signs(
+        rprop_8bit(variant=variant, **settings),
+        lambda size: GridOracle(variant, size, **settings),
+        needs_losses=variant == "irprop+",
+    )
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -66,7 +54,9 @@ def test_every_sequence_of_signs(variant, settings):
 def test_random_runs(variant, settings):
     gradients = random_gradients(1, (300, 24), np.float32)
     losses = random_losses(2, 300, np.float32)
-    oracle, states = assert_equal_runs(variant, gradients, losses, settings)
+    tx = rprop_8bit(variant=variant, **settings)
+    oracle = GridOracle(variant, 24, **settings)
+    states = assert_equal_runs(tx, oracle, gradients, losses)
     if settings == SETTINGS[1]:
         assert set(np.unique(states.step_sizes)) == set(oracle.grid)
 
@@ -129,9 +119,7 @@ def test_inject_hyperparams_changes_no_bit(variant):
     values = jnp.asarray(random_losses(4, 40, "float32"))
     plain = trajectory(rprop_8bit(variant=variant), gradients, values)
     injected = optax.inject_hyperparams(rprop_8bit)(variant=variant)
-    jax.tree.map(
-        np.testing.assert_array_equal, trajectory(injected, gradients, values), plain
-    )
+    assert_same(trajectory(injected, gradients, values), plain)
 
 
 @every_variant
@@ -189,10 +177,8 @@ def test_scale_by_is_the_same_not_negated():
 
 
 def test_errors_speak_of_the_function_that_was_called():
-    with pytest.raises(ValueError, match=re.escape("scale_by_rprop_8bit: variant must")):
+    with raises(ValueError, "scale_by_rprop_8bit: variant must"):
         scale_by_rprop_8bit(variant="rprop")
     tx = rprop_8bit(variant="irprop+")
-    with pytest.raises(
-        TypeError, match=re.escape("rprop_8bit.update: value must be the")
-    ):
+    with raises(TypeError, "rprop_8bit.update: value must be the"):
         tx.update(jnp.ones(2), tx.init(jnp.ones(2)))

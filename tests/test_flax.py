@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import every_rule, rprop_state
+from helpers import every_rule, every_variant, rprop_state
 
-from optax_rprop import VARIANTS, rprop
+from optax_rprop import rprop
 
 pytest.importorskip("flax", reason="flax is not installed")
 from flax import linen, nnx
@@ -14,7 +14,6 @@ from flax.training import train_state
 
 # Flax promotes where x64 is enabled.
 pytestmark = pytest.mark.usefixtures("relaxed")
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 INPUTS = jnp.linspace(-1.0, 1.0, 16, dtype="float32")[:, None]
 TARGETS = 2 * INPUTS + 3
 

@@ -4,17 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import PLATFORMS, assert_same, every_rule, every_variant, regression
 from jax import export
 from oracle import Oracle
-from runs import every_rule
 
-from optax_rprop import VARIANTS, fit, rprop, rprop_8bit
-
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-
-
-def loss_fn(params, x, y):
-    return jnp.mean((jnp.tanh(x @ params["w"]) @ params["v"] - y) ** 2)
+from optax_rprop import fit, rprop, rprop_8bit
 
 
 def shapes():
@@ -36,7 +30,7 @@ def test_a_fit_lowers_for_every_platform(make, history):
 
     def run(params, x, y):
         return fit(
-            loss_fn,
+            regression,
             params,
             x,
             y,
@@ -64,11 +58,7 @@ def test_an_exported_update_takes_the_same_step():
     for _ in range(3):
         updates, expected = tx.update(grads, state)
         found_updates, state = exported.call(grads, state)
-        for ours, theirs in zip(
-            *map(jax.tree.leaves, ((found_updates, state), (updates, expected))),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(ours, theirs)
+        assert_same((found_updates, state), (updates, expected))
 
 
 def gpu():
@@ -82,7 +72,7 @@ needs_gpu = pytest.mark.skipif(gpu() is None, reason="needs a GPU, and there is 
 
 
 @needs_gpu
-@pytest.mark.parametrize("variant", VARIANTS)
+@every_variant
 def test_a_gpu_takes_the_steps_of_the_oracle(variant):
     rng = np.random.default_rng(0)
     gradients = rng.normal(size=(20, 100)).astype("float32")

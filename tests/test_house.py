@@ -38,7 +38,7 @@ ROOMS = [
 ]
 
 needs_checkout = pytest.mark.skipif(
-    not (ROOT / "README.md").exists(), reason="not in a checkout of the project"
+    not (ROOT / "docs").exists(), reason="not in a checkout of the project"
 )
 
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import trajectory
 from oracle import Oracle
 from packaging.version import Version
-from runs import trajectory
 
 from optax_rprop import rprop
 

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from helpers import PLATFORMS, every_rule
 from jax import export
-from runs import every_rule
 
 from optax_rprop import rprop, rprop_8bit
 
 N = 4096
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 ELEMENTWISE = set(
     "constant broadcast_in_dim convert bitcast_convert compare select add subtract "
     "multiply negate minimum maximum and or xor not is_finite shift_left "

@@ -6,23 +6,15 @@ import signal
 import threading
 import time
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import assert_same, bowl
 
 from optax_rprop import FitStatus, fit
 
 START = jnp.zeros(2, "float32")
-
-
-def bowl(params):
-    return jnp.sum((params - jnp.asarray([1.0, -2.0], "float32")) ** 2)
-
-
-def assert_same(this, that):
-    jax.tree.map(np.testing.assert_array_equal, this, that)
 
 
 @pytest.mark.parametrize("history", [True, False])

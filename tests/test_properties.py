@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import trajectory
+from helpers import every_variant, trajectory
 
 from optax_rprop import VARIANTS, rprop
 
@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 NUM_STEPS, SIZE = 12, 4
 BOUNDS = {"learning_rate": 0.1, "min_step_size": 0.05, "max_step_size": 0.2}
 TRANSFORMATIONS = {variant: rprop(variant=variant, **BOUNDS) for variant in VARIANTS}

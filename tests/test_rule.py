@@ -6,8 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import (
+    assert_equal_for_all_signs,
+    assert_equal_runs,
+    assert_same,
+    every_variant,
+    oracle_run,
+    random_gradients,
+    random_losses,
+    rprop_state,
+    trajectory,
+)
 from oracle import Oracle
-from runs import rprop_state, trajectory
 
 from optax_rprop import VARIANTS, rprop
 
@@ -16,66 +26,17 @@ TIGHT = {"learning_rate": 0.1, "min_step_size": 0.04, "max_step_size": 0.15}
 SETTINGS = [{}, TIGHT, {"learning_rate": 0.3, "eta_minus": 0.7, "eta_plus": 1.05}]
 
 
-def oracle_run(variant, gradients, values, settings):
-    """What the oracle says of every step, shaped like ``runs.trajectory``."""
-    oracle = Oracle(variant, gradients.shape[1], gradients.dtype, **settings)
-    rows = []
-    for gradient, value in zip(gradients, values, strict=True):
-        updates = oracle.step(gradient, value)
-        rows.append((updates, list(oracle.delta), list(oracle.sign)))
-    updates, sizes, signs = zip(*rows, strict=True)
-    dtype = gradients.dtype
-    return np.array(updates, dtype), np.array(sizes, dtype), np.array(signs, np.int8)
-
-
-def assert_equal_runs(variant, gradients, values, settings):
-    expected = oracle_run(
-        variant,
-        gradients,
-        [None] * len(gradients) if values is None else values,
-        settings,
-    )
-    given = None if values is None else jnp.asarray(values)
-    updates, states = trajectory(
-        rprop(variant=variant, **settings), jnp.asarray(gradients), given
-    )
-    for got, want in zip(
-        (updates, states.step_sizes, states.prev_signs), expected, strict=True
-    ):
-        assert got.dtype == want.dtype
-        np.testing.assert_array_equal(got, want)
-
-
-def random_gradients(seed, shape, dtype):
-    """Many magnitudes; runs of equal signs, changes, zeros, NaN and infinities."""
-    rng = np.random.default_rng(seed)
-    signs = np.cumprod(rng.choice([1, -1], size=shape, p=[0.7, 0.3]), axis=0)
-    gradients = signs * 10.0 ** rng.uniform(-36, 36, size=shape)
-    special = rng.choice(
-        [1.0, 0.0, np.nan, np.inf], size=shape, p=[0.9, 0.06, 0.02, 0.02]
-    )
-    return (gradients * special).astype(dtype)
-
-
-def random_losses(seed, num_steps, dtype):
-    rng = np.random.default_rng(seed)
-    losses = rng.normal(size=num_steps).astype(dtype)
-    losses[rng.random(num_steps) < 0.1] = np.nan
-    losses[rng.random(num_steps) < 0.05] = np.inf
-    return losses
-
-
 @pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("variant", VARIANTS)
+@every_variant
 def test_every_sequence_of_signs(variant, settings):
-    symbols = [1.0, -1.0, 0.0, np.nan]
-    gradients = np.array(list(itertools.product(symbols, repeat=5)), np.float32).T
-    if variant != "irprop+":
-        assert_equal_runs(variant, gradients, None, settings)
-    assert_equal_runs(variant, gradients, np.array([3, 2, 2, 4, 1], np.float32), settings)
+    assert_equal_for_all_signs(
+        rprop(variant=variant, **settings),
+        lambda size: Oracle(variant, size, "float32", **settings),
+        needs_losses=variant == "irprop+",
+    )
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@every_variant
 def test_every_sequence_of_losses_and_signs(variant):
     gradients = np.array(list(itertools.product([1, -1, 0], repeat=4)), np.float32).T
     runs = np.array(
@@ -87,7 +48,8 @@ def test_every_sequence_of_losses_and_signs(variant):
         all_gradients, jnp.asarray(runs)
     )
     for i, values in enumerate(runs):
-        expected = oracle_run(variant, gradients, values, TIGHT)
+        oracle = Oracle(variant, gradients.shape[1], "float32", **TIGHT)
+        expected = oracle_run(oracle, gradients, values)
         np.testing.assert_array_equal(updates[i], expected[0])
         np.testing.assert_array_equal(states.step_sizes[i], expected[1])
         np.testing.assert_array_equal(states.prev_signs[i], expected[2])
@@ -102,19 +64,22 @@ def test_every_sequence_of_losses_and_signs(variant):
 def test_random_runs(variant, with_losses, dtype, settings, x64):
     gradients = random_gradients(1, (300, 24), dtype)
     values = random_losses(2, 300, dtype) if with_losses else None
-    assert_equal_runs(variant, gradients, values, settings)
+    tx = rprop(variant=variant, **settings)
+    oracle = Oracle(variant, 24, dtype, **settings)
+    assert_equal_runs(tx, oracle, gradients, values)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@every_variant
 def test_random_runs_reach_every_branch(variant):
     gradients = random_gradients(1, (300, 24), np.float32)
-    _, sizes, _ = oracle_run(variant, gradients, random_losses(2, 300, np.float32), TIGHT)
+    oracle = Oracle(variant, 24, "float32", **TIGHT)
+    _, sizes, _ = oracle_run(oracle, gradients, random_losses(2, 300, np.float32))
     assert np.isin(np.float32([0.04, 0.15]), sizes).all()
     products = np.sign(gradients[1:]) * np.sign(gradients[:-1])
     assert {-1, 0, 1} <= set(products[~np.isnan(products)])
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@every_variant
 def test_eager_equals_compiled(variant):
     gradients = jnp.asarray(random_gradients(3, (40, 8), np.float32))
     values = jnp.asarray(random_losses(4, 40, np.float32))
@@ -124,14 +89,11 @@ def test_eager_equals_compiled(variant):
     for i, (gradient, value) in enumerate(zip(gradients, values, strict=True)):
         updates, state = tx.update(gradient, state, value=value)
         np.testing.assert_array_equal(updates, compiled_updates[i])
-        jax.tree.map(
-            np.testing.assert_array_equal,
-            rprop_state(state),
-            jax.tree.map(lambda leaf, i=i: leaf[i], compiled_states),
-        )
+        compiled_state = jax.tree.map(lambda leaf, i=i: leaf[i], compiled_states)
+        assert_same(rprop_state(state), compiled_state)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@every_variant
 def test_a_rejected_step_is_taken_back_exactly(variant):
     """Three steps by hand: one, another, and a loss that is not finite."""
     tx = rprop(variant=variant, learning_rate=0.5)

@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import every_rule, every_variant, mesh_of, regression, rprop_state
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from runs import every_rule, rprop_state
 
-from optax_rprop import VARIANTS, fit, rprop
+from optax_rprop import fit, rprop
 
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 COLLECTIVES = (
     "all-gather",
     "all-reduce",
@@ -21,10 +20,6 @@ COLLECTIVES = (
     "collective-permute",
     "reduce-scatter",
 )
-
-
-def mesh_of(axis_type):
-    return jax.make_mesh((8,), ("x",), axis_types=(axis_type,))
 
 
 def sharded_params(mesh):
@@ -126,10 +121,6 @@ def test_the_recipe_for_a_jitted_init(make, axis_type):
     for ours, theirs in zip(*map(jax.tree.leaves, (state, eager)), strict=True):
         assert ours.sharding.is_equivalent_to(theirs.sharding, ours.ndim) or not ours.ndim
         np.testing.assert_array_equal(ours, theirs)
-
-
-def regression(params, x, y):
-    return jnp.mean((jnp.tanh(x @ params["w"]) @ params["v"] - y) ** 2)
 
 
 def regression_data():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import entry, torch_group, torch_state
 
 from optax_rprop import (
     RpropState,
@@ -87,26 +88,6 @@ def test_over_and_back(dtype):
     back["state"] = jax.tree.map(torch.from_numpy, back["state"])
     rest, _ = torch_run(torch, ours[-1], steps[20:], back)
     assert_same(rest, whole[20:])
-
-
-def entry(prev, step_size):
-    return {"step": 3.0, "prev": np.asarray(prev), "step_size": np.asarray(step_size)}
-
-
-def torch_group(indices, **entries):
-    defaults = {"lr": 0.25, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50)}
-    return {"params": indices} | defaults | entries
-
-
-def torch_state(*entries, names=None):
-    """As torch writes it; ``None`` for a parameter that was never updated."""
-    groups = [torch_group([i]) for i in range(len(entries))]
-    for group, name in zip(groups, names or [], strict=names is not None):
-        group["param_names"] = [name]
-    return {
-        "state": {i: e for i, e in enumerate(entries) if e is not None},
-        "param_groups": groups,
-    }
 
 
 def test_what_torch_remembers():

@@ -5,7 +5,7 @@ import re
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_torch import entry, torch_group, torch_state
+from helpers import entry, raises, torch_group, torch_state
 
 from optax_rprop import from_torch_state_dict, rprop, rprop_8bit, to_torch_state_dict
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import trajectory
 from oracle import Oracle
-from runs import trajectory
 
 from optax_rprop import VARIANTS, rprop
 

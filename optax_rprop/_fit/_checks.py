@@ -128,7 +128,9 @@ def patience(caller: str, value: Any) -> Any:
             f"{caller}: patience must be at least 1, got {steps:g}. It is a number of "
             "steps; 50 to 200 is usual."
         )
-    return value if steps is None else int(min(math.ceil(min(steps, 2**31)), _LARGEST_COUNT))
+    return (
+        value if steps is None else int(min(math.ceil(min(steps, 2**31)), _LARGEST_COUNT))
+    )
 
 
 def rtol(caller: str, value: Any) -> Any:
@@ -293,7 +295,9 @@ def resume(caller: str, state: Any, expected: Any) -> None:
     conforms(caller, "resume", state, expected, _SAME)
 
 
-_SAME = "Pass result.last of a fit with the same parameters and the same kind of optimizer."
+_SAME = (
+    "Pass result.last of a fit with the same parameters and the same kind of optimizer."
+)
 _LARGEST_COUNT = 2**31 - 1
 
 

@@ -18,7 +18,9 @@ from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._kept import is_constant, kept_with
 
-SEGMENT = 32 * BLOCK  # the most steps of one call; few, so that a history is cheap to make
+SEGMENT = (
+    32 * BLOCK
+)  # the most steps of one call; few, so that a history is cheap to make
 _SECONDS_PER_REPORT = 0.2
 
 

@@ -156,7 +156,9 @@ def _stack_scalars(leaves: list[tuple[jax.Array, ...]]) -> list[tuple[jax.Array,
     groups: dict[Any, list[tuple[jax.Array, ...]]] = {}
     for index, leaf in enumerate(leaves):
         scalar = all(x.ndim == 0 for x in leaf)
-        groups.setdefault(tuple(x.dtype for x in leaf) if scalar else index, []).append(leaf)
+        groups.setdefault(tuple(x.dtype for x in leaf) if scalar else index, []).append(
+            leaf
+        )
     return [
         group[0] if len(group) == 1 else tuple(map(jnp.stack, zip(*group, strict=True)))
         for group in groups.values()

@@ -82,9 +82,7 @@ def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
 def _at_rest(limits: Limits, seen: StepRecord) -> jax.Array:
     """Whether any of the rules holds that speak of a minimum."""
     return (
-        _stationary(limits, seen)
-        | _step_converged(limits, seen)
-        | _stalled(limits, seen)
+        _stationary(limits, seen) | _step_converged(limits, seen) | _stalled(limits, seen)
     )
 
 

@@ -228,9 +228,7 @@ def _possible(step_sizes: Any, prev_signs: Any) -> jax.Array:
 
 
 _INIT_AGAIN = "Call init again after changing the model."
-_TARGET = (
-    "A checkpoint restored into another dtype is cast silently; make the target with init."
-)
+_TARGET = "A checkpoint restored into another dtype is cast silently; make the target with init."
 
 
 def _on_grid(caller: str, name: str, value: Any) -> float | None:

@@ -42,7 +42,9 @@ def smallest_step_size(
         return state
 
     opt_state = jax.tree.map(about_to_shrink, opt_state, is_leaf=_is_rprop)
-    grads = jax.tree.map(lambda p: from_coordinates(-jnp.ones_like(coordinates(p)), p.dtype), params)
+    grads = jax.tree.map(
+        lambda p: from_coordinates(-jnp.ones_like(coordinates(p)), p.dtype), params
+    )
     _, after = optimizer.update(grads, opt_state, params, value=jnp.zeros(()), grad=grads)
     sizes = [d for s in rprop_states(after) for d in jax.tree.leaves(s.step_sizes)]
     return jnp.min(jnp.stack([jnp.min(d).astype(jnp.float32) for d in sizes if d.size]))

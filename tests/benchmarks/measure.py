@@ -151,6 +151,21 @@ def _text(x: Any) -> str:
     return str(x)
 
 
+def dumps(x: Any, indent: str = "") -> str:
+    """JSON in which a dict or a list of nothing but scalars, a row, is one line."""
+    if not isinstance(x, dict | list):
+        return json.dumps(x)
+    members = list(x.values()) if isinstance(x, dict) else x
+    if not any(isinstance(member, dict | list) for member in members):
+        return json.dumps(x)
+    inner = indent + " "
+    texts = [dumps(member, inner) for member in members]
+    if isinstance(x, dict):
+        texts = [f"{json.dumps(k)}: {text}" for k, text in zip(x, texts, strict=True)]
+    first, last = "{}" if isinstance(x, dict) else "[]"
+    return f"{first}\n{inner}" + f",\n{inner}".join(texts) + f"\n{indent}{last}"
+
+
 def write(options: argparse.Namespace, tables: dict[str, list[dict[str, Any]]]) -> None:
     """Write what was measured, and where, as JSON."""
     settings = {key: x for key, x in vars(options).items() if key != "out"}
@@ -161,4 +176,4 @@ def write(options: argparse.Namespace, tables: dict[str, list[dict[str, Any]]]) 
         "tables": tables,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    options.out.write_text(dumps(report) + "\n")
