@@ -1,9 +1,9 @@
 """Save a fit every few steps, and go on after a crash as though there had been none.
 
-Logistic regression on scikit-learn's breast cancer data. Orbax writes numbered steps: a
+Logistic regression on scikit-learn's breast cancer data. Orbax writes numbered steps. A
 new one never touches the one before, so a crash in the middle of saving costs that save
-alone. Run it, kill it, run it again with the same folder. Needs orbax-checkpoint and
-scikit-learn.
+alone; if the newest cannot be read, the fit goes on from the one before. Run it, kill it,
+run it again with the same folder. Needs orbax-checkpoint and scikit-learn.
 
     python examples/checkpoint.py [--folder checkpoints]
 """
@@ -40,19 +40,25 @@ def loss_fn(params, x, y):
 
 def run(folder, until):
     """Fit from the last checkpoint in ``folder`` until a step; return the state."""
-    # The first steps are also what a checkpoint is restored into: a state with the same
+    # A checkpoint is restored into the state of the first steps, which has the same
     # structure, shapes, dtypes and shardings. Without such a target Orbax returns dicts.
     state, step = fit(loss_fn, params, x, y, max_steps=EVERY).last, EVERY
     keep = ocp.training.preservation_policies.LatestN(2)
     with ocp.training.Checkpointer(folder, preservation_policy=keep) as checkpoints:
         if checkpoints.latest is not None:
             step = checkpoints.latest.step
-            state = checkpoints.load(step, state)
+            try:
+                state = checkpoints.load(step, state)
+            except Exception as error:
+                print(f"step {step} cannot be read: {error}")
+                step = checkpoints.checkpoints[-2].step
+                state = checkpoints.load(step, state)
             print(f"went on from step {step}")
         while step < until:
             state = fit(loss_fn, params, x, y, max_steps=EVERY, resume=state).last
             step += EVERY
-            checkpoints.save(step, state)  # returns when the step is safe on disk
+            # Returns when the step is safe on disk. Overwrites one that cannot be read.
+            checkpoints.save(step, state, overwrite=True)
     return state
 
 

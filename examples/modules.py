@@ -1,7 +1,7 @@
 """Fit the same curve with a Flax Linen, a Flax NNX and an Equinox network.
 
-`fit` wants a loss of a tree of arrays. In Linen that is what `init` returns; an NNX or an
-Equinox module is split into its arrays and the rest, and put together again in the loss.
+`fit` takes a loss of a tree of arrays. In Linen `init` returns one. An NNX or an Equinox
+module is split into its parameters and the rest, and put together again in the loss.
 Needs equinox and flax.
 
     python examples/modules.py
@@ -37,24 +37,26 @@ start = linen.init(jax.random.key(SEED), x)
 linen_result = fit(linen_loss, start, x, y, target_loss=TARGET)
 linen_predicted = linen.apply(linen_result.params, x)
 
-# Flax NNX: split into what it computes and what it learns. This loss returns the
-# prediction too, so that `has_aux` hands over the one of the best parameters.
+# Flax NNX: split into what it computes, what it learns and the rest. Here the rest is
+# empty; with Dropout or BatchNorm it holds their counters and statistics, which change
+# when the layers run: hence the copy. This loss returns the prediction too, so `has_aux`
+# hands over the one of the best parameters.
 rngs = nnx.Rngs(SEED)
 layers = [nnx.Linear(1, HIDDEN, rngs=rngs), nnx.tanh, nnx.Linear(HIDDEN, 1, rngs=rngs)]
-graph, start = nnx.split(nnx.Sequential(*layers), nnx.Param)
+graph, start, rest = nnx.split(nnx.Sequential(*layers), nnx.Param, ...)
 
 
-def nnx_loss(params, x, y):
-    predicted = nnx.merge(graph, params)(x)
+def nnx_loss(params, rest, x, y):
+    predicted = nnx.merge(graph, params, rest, copy=True)(x)
     return mean_squared_error(predicted, y), predicted
 
 
-nnx_result = fit(nnx_loss, start, x, y, target_loss=TARGET, has_aux=True)
-nnx_predicted = nnx.merge(graph, nnx_result.params)(x)
+nnx_result = fit(nnx_loss, start, rest, x, y, target_loss=TARGET, has_aux=True)
+nnx_predicted = nnx.merge(graph, nnx_result.params, rest)(x)
 aux_error = jnp.abs(nnx_result.aux - nnx_predicted).max()
 assert aux_error < 1e-5, f"aux should be the prediction, but it is {aux_error} off"
 
-# Equinox: the arrays of floating-point numbers are to be fitted, all else is not.
+# Equinox: fit the arrays of floating-point numbers and nothing else.
 mlp = eqx.nn.MLP(1, 1, HIDDEN, depth=1, activation=jnp.tanh, key=jax.random.key(SEED))
 start, static = eqx.partition(mlp, eqx.is_inexact_array)
 

@@ -1,8 +1,8 @@
 """Train on several processes, each of which loads only its own part of the data.
 
 A linear classifier of scikit-learn's 1,797 handwritten digits. The rows lie on all the
-devices of all processes, and every step of `fit` sees every row: more devices change the
-time, not the answer. Without arguments this is one process. Two on one machine:
+devices of all processes, and every step of `fit` sees every row: more devices change only
+the run time, up to rounding. Without arguments it runs one process. Two on one machine:
 
     python examples/multi_host.py --coordinator 127.0.0.1:9876 --processes 2 --process 0 &
     python examples/multi_host.py --coordinator 127.0.0.1:9876 --processes 2 --process 1

@@ -2,8 +2,8 @@
 
 A classifier of scikit-learn's 1,797 handwritten digits. The rows of the data and the
 rows of every weight matrix lie on different devices ("fully sharded data parallel").
-Nothing in the loss or in `fit` speaks of it: XLA gathers weights where they are needed,
-and reduces the gradient. Rprop's state lies where its parameter lies and sends nothing.
+The loss and `fit` know nothing of it: XLA gathers weights where they are needed, and
+reduces the gradient. Rprop's state lies where its parameter lies and sends nothing.
 Without an accelerator the devices are threads of the CPU. Needs scikit-learn.
 
     python examples/sharded.py

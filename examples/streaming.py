@@ -1,10 +1,10 @@
 """Fit to data that is larger than the memory of the device, one pass a step.
 
 The data lies in a file and is mapped into memory; batches of it are read, moved and
-forgotten. `streaming_value_and_grad` adds up their gradients, so Rprop sees the gradient
-of all of the data, and the loss, by which irprop+ takes bad steps back. The rows are
-scikit-learn's 1,797 handwritten digits with copies shifted by a pixel: is the digit odd?
-Needs scikit-learn.
+forgotten. `streaming_value_and_grad` adds up their losses and gradients, so Rprop sees
+the gradient of all of the data, and irprop+ the loss, by which it takes bad steps back.
+The rows are scikit-learn's 1,797 handwritten digits with copies shifted by a pixel: is
+the digit odd? Needs scikit-learn.
 
     python examples/streaming.py [--copies 9]
 """
