@@ -57,7 +57,8 @@ def as_number(caller: str, name: str, value: Any) -> float | None:
 
 def conforms(caller: str, what: str, tree: Any, expected: Any, hint: str) -> None:
     """Raise unless ``tree`` has the structure, shapes and dtypes of ``expected``."""
-    same: Any = jax.tree.structure(tree) == jax.tree.structure(expected)
+    structure: Any = jax.tree.structure(tree)
+    same = structure == jax.tree.structure(expected)
     leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=same)
     if same and all(
         np.shape(leaf) == want.shape and dtype_of(leaf) == want.dtype
@@ -69,7 +70,7 @@ def conforms(caller: str, what: str, tree: Any, expected: Any, hint: str) -> Non
         f"{found.get(path, 'nothing')} instead of {wanted.get(path, 'nothing')} at {path}"
         for path in wanted | found
         if found.get(path) != wanted.get(path)
-    ] or [f"the same leaves in {jax.tree.structure(tree)}"]
+    ] or [f"the same leaves in {structure}"]
     more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
     raise ValueError(
         f"{caller}: {what} must have the structure, shapes and dtypes that init makes, "

@@ -6,8 +6,6 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-import jax
-
 T = TypeVar("T")
 
 _kept: dict[Hashable, Any] = {}
@@ -16,7 +14,7 @@ _kept: dict[Hashable, Any] = {}
 def kept_with(
     owners: tuple[Any, ...], settings: Hashable, make: Callable[[Callable[[], Any]], T]
 ) -> T:
-    """What ``make`` returned for these ``owners`` and ``settings``, for as long as all live.
+    """What ``make`` returned for these owners and settings, as long as all owners live.
 
     ``make`` is called with a function that returns the owners. Its result must not hold
     them in another way: it would keep them, their data and their programs alive.

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+finfo: Any = jnp.finfo  # it knows bfloat16, which NumPy's does not
+
 
 def coordinates(x: jax.Array) -> jax.Array:
     """The independent real coordinates of a leaf."""
@@ -23,8 +25,8 @@ def from_coordinates(x: jax.Array, dtype: Any) -> jax.Array:
     """The leaf of this dtype with the coordinates ``x``."""
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return jax.lax.complex(x[..., 0], x[..., 1]).astype(dtype)
-    if jnp.finfo(dtype).max < jnp.finfo(x.dtype).max:  # float16, of a step above 65,504
-        largest = np.asarray(jnp.finfo(dtype).max, x.dtype)
+    if finfo(dtype).max < finfo(x.dtype).max:  # float16, of a step above 65,504
+        largest = np.asarray(finfo(dtype).max, x.dtype)
         x = jnp.clip(x, -largest, largest)
     return x.astype(dtype)
 
@@ -64,7 +66,7 @@ def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:
 
 def step_size_dtype(param_dtype: Any) -> Any:
     """Float32, or the real dtype of the parameter where that is wider."""
-    real = jnp.finfo(param_dtype).dtype
+    real = finfo(param_dtype).dtype
     return real if real.itemsize > 4 else np.dtype("float32")
 
 
@@ -82,7 +84,7 @@ def sign_of(x: jax.Array) -> jax.Array:
 
 
 def select(condition: jax.Array, this: Any, that: Any) -> jax.Array:
-    """``this`` where ``condition`` holds, else ``that``: one dtype; one shape, or scalars.
+    """``this`` where ``condition`` holds, else ``that``, of one dtype; scalars broadcast.
 
     It compiles to a single operation. ``jnp.where`` becomes a function in the program,
     which takes a tenth of the time to compile a model of many small leaves.
@@ -99,5 +101,5 @@ def select(condition: jax.Array, this: Any, that: Any) -> jax.Array:
 
 
 def select_tree(condition: jax.Array, this: Any, that: Any) -> Any:
-    """``this`` if the scalar ``condition`` holds, else ``that``: trees of one structure."""
+    """``this`` if the scalar ``condition`` holds, else ``that``, leaf by leaf."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), this, that)

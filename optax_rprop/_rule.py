@@ -12,8 +12,8 @@ the step size (``D'`` the new one) and ``E`` the loss, each coordinate does this
   * ``rprop+``: undo the last move, by ``+p*D``, remember 0;
   * ``irprop+``: undo if ``E`` rose, else stay; remember 0.
 
-Where ``p`` is not 0 the last move was exactly ``-p*D``, in every rule. So a sign and a step
-size are the whole memory of each, and one rule can go on from the memory of another.
+Where ``p`` is not 0 the last move was exactly ``-p*D``, in every rule. So a sign and a
+step size are the whole memory of each, and one can go on from the memory of another.
 
 References:
     Riedmiller and Braun (1993), "A direct adaptive method for faster backpropagation

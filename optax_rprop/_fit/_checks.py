@@ -46,16 +46,16 @@ def arguments(
     if unknown:
         names = ", ".join(unknown)
         raise TypeError(
-            f"{caller}: keyword arguments must be its own, got {names}. Data is passed by "
-            f"position, {caller}(loss_fn, params, x, y); settings of Rprop belong to "
+            f"{caller}: keyword arguments must be its own, got {names}. Data goes by "
+            f"position, {caller}(loss_fn, params, x, y); settings of Rprop go into "
             "optimizer=rprop(...)."
         )
     function(caller, loss_fn)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"{caller}: optimizer must be an Optax transformation, got "
-            f"{kind_of(optimizer)}. rprop() is the default; for ms = optax.MultiSteps(...)"
-            " it is optax.GradientTransformationExtraArgs(ms.init, ms.update)."
+            f"{kind_of(optimizer)}. rprop() is the default; for ms = "
+            "optax.MultiSteps(...) it is optax.GradientTransformationExtraArgs(ms.init, ms.update)."
         )
     _count(caller, "max_steps", max_steps, "It bounds the run; 1000 is the default.")
     if microbatch_size is not None:
@@ -106,7 +106,7 @@ def target_loss(caller: str, value: Any) -> Any:
 
 
 def step_tol(caller: str, value: Any) -> Any:
-    """The number, as given where it is traced; for None -1, which no step size is below."""
+    """The number, as given where it is traced; -1 for None, which no step is below."""
     if value is None:
         return -1.0
     tolerance = as_number(caller, "step_tol", value)
@@ -119,7 +119,7 @@ def step_tol(caller: str, value: Any) -> Any:
 
 
 def patience(caller: str, value: Any) -> Any:
-    """The number, as given where it is traced; as int32 for None, its largest."""
+    """The number, as given where it is traced; the largest int32 for None."""
     if value is None:
         return _LARGEST_COUNT
     steps = as_number(caller, "patience", value)
@@ -197,8 +197,8 @@ def start(caller: str, objective: Any, params: Any, args: Any) -> None:
         signature.bind(params, *args)
     except TypeError as error:
         raise TypeError(
-            f"{caller}: args must be the data that loss_fn{signature} takes after params, "
-            f"got {len(args)} of them. Call {caller}(loss_fn, params, *args); bind "
+            f"{caller}: args must be the data that loss_fn{signature} takes after "
+            f"params, got {len(args)} of them. Call {caller}(loss_fn, params, *args); bind "
             "keywords with functools.partial."
         ) from error
 
@@ -283,7 +283,7 @@ def has_step_sizes(caller: str, step_tol: Any, known: bool) -> None:
 
 def step_tol_is_possible(caller: str, step_tol: Any, smallest: float) -> None:
     """Raise if no step size can be as small as ``step_tol``."""
-    if step_tol < smallest:
+    if np.float32(step_tol) < np.float32(smallest):
         raise ValueError(
             f"{caller}: step_tol must be at least min_step_size, got {step_tol:g} below "
             f"{smallest:g}. No step size can meet it; lower min_step_size as well."

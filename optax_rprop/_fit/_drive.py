@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from optax_rprop._checks import is_traced
-from optax_rprop._fit._loop import BLOCK, Carry, Loop
+from optax_rprop._fit._loop import BLOCK, Carry, Loop, result_of
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, deferred_interrupt
 from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
@@ -31,7 +30,9 @@ class Programs:
         self._loop = loop
         self._start = jax.jit(lambda *args: loop().start(*args))
         self._smallest = jax.jit(lambda carry: loop().smallest_step_size(carry))
-        self.run = jax.jit(lambda *args: loop().run(*args, SEGMENT), donate_argnums=2)
+        self.run = jax.jit(
+            lambda *args: loop().run(*args, length=SEGMENT), donate_argnums=2
+        )
         self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5))
         self._found_smallest: float | None = None
 
@@ -56,21 +57,21 @@ def programs_for(
     objective: Objective, optimizer: optax.GradientTransformation
 ) -> Programs:
     """The programs of a loop: kept for as long as its loss and its optimizer live."""
-    _, *settings = objective
+    _, has_aux, microbatch_size = objective
     kind = type(optimizer)
 
     def make(owners: Callable[[], Any]) -> Programs:
         def loop() -> Loop:
             loss_fn, init, update = owners()
             extended = optax.with_extra_args_support(kind(init, update))
-            return Loop(Objective(loss_fn, *settings), extended)
+            return Loop(Objective(loss_fn, has_aux, microbatch_size), extended)
 
         return Programs(loop)
 
     owners = (objective.loss_fn, optimizer.init, optimizer.update)
     if not is_constant(objective.loss_fn):
         return make(lambda: owners)
-    return kept_with(owners, (*settings, kind), make)
+    return kept_with(owners, (has_aux, microbatch_size, kind), make)
 
 
 def run_on_host(
@@ -94,50 +95,49 @@ def run_on_host(
     with deferred_interrupt(report is not None) as interrupted:
         while True:
             began = time.perf_counter()
-            chunk = min(chunk, SEGMENT, max_steps - num_steps)
-            carry, history, result = programs.run(limits, args, carry, chunk)
-            if is_traced(result.num_steps):
+            left = 0 if interrupted() else max_steps - num_steps
+            chunk = min(chunk, SEGMENT, left)
+            segment = programs.run(limits, args, carry, chunk, left)
+            if is_traced(segment.num_steps):
                 return None
-            taken = result.num_steps.item()
+            carry = segment.carry
+            taken = segment.num_steps.item()
             num_steps += taken
+            closed = carry.closed.item()
             if with_history or report is not None:
-                history = jax.tree.map(lambda h, n=taken: np.asarray(h)[:n], history)
-            if with_history:
-                written.append(history)
-            ended = carry.status.item() != RUNNING or num_steps >= max_steps
+                seen = jax.tree.map(lambda h, n=taken: np.asarray(h)[:n], segment.history)
+                written.append(seen)
             now = time.perf_counter()
             # Twice or half as many steps at a time, to keep to the time of a report.
             chunk = chunk * 2 if now - began < _SECONDS_PER_REPORT else chunk // 2 or 1
-            due = ended or now - reported >= _SECONDS_PER_REPORT
+            due = closed or now - reported >= _SECONDS_PER_REPORT
             if report is not None and taken and due:
                 reported = now
-                size = history.step_size_mean
-                report(
-                    num_steps,
-                    history.loss[-1].item(),
-                    None if size is None else size[-1].item(),
-                )
-            if ended or interrupted():
+                size = seen.step_size_mean
+                step_size = None if size is None else size[-1].item()
+                report(num_steps, seen.loss[-1].item(), step_size)
+            if closed:
                 break
-        status = FitStatus(result.status.item())
-        if not ended and status is RUNNING:
+        result = result_of(segment)
+        status = FitStatus(carry.status.item())
+        if status is RUNNING and num_steps < max_steps:
             status = FitStatus.INTERRUPTED
         return result._replace(
             num_steps=num_steps,
             status=status,
             history=_join(written, max_steps) if with_history else None,
-            last=carry.state,
-            best_step=result.best_step.item(),
+            best_step=carry.state.best_step.item(),
         )
 
 
 def _join(written: list[FitHistory], length: int) -> FitHistory:
     """The parts one after another, and NaN up to ``length``."""
 
-    def join(*parts: np.ndarray) -> jax.Array:
+    def join(*parts: np.ndarray) -> np.ndarray:
         joined = np.full(length, np.nan, parts[0].dtype)
         taken = np.concatenate(parts)
         joined[: len(taken)] = taken
-        return jnp.asarray(joined)
+        return joined
 
-    return jax.tree.map(join, *written)
+    joined: FitHistory = jax.device_put(jax.tree.map(join, *written))
+    return joined

@@ -9,7 +9,6 @@ import optax
 from optax_rprop._checks import is_traced
 from optax_rprop._fit import _checks
 from optax_rprop._fit._drive import programs_for, run_on_host
-from optax_rprop._fit._loop import Carry
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, reporter
 from optax_rprop._fit._record import knows_step_sizes
@@ -163,7 +162,7 @@ def fit(
         # A loss or an optimizer that holds traced values shows in what it returns.
         if not is_traced(carry):
             if step_tol is not None:
-                _checks.has_step_sizes("fit", step_tol, _known(carry))
+                _checks.has_step_sizes("fit", step_tol, knows_step_sizes(carry.state))
                 smallest = programs.smallest_step_size(carry)
                 _checks.step_tol_is_possible("fit", step_tol, smallest)
             with reporter(progress, max_steps) as report:
@@ -175,9 +174,6 @@ def fit(
     _checks.not_traced("fit", progress)
     if step_tol is not None:
         carry = jax.eval_shape(programs.start, limits, params, args, resume)
-        _checks.has_step_sizes("fit", step_tol, _known(carry))
-    return programs.whole(limits, params, args, resume, max_steps, history)
-
-
-def _known(carry: Carry) -> bool:
-    return knows_step_sizes(carry.state, carry.evaluation)
+        _checks.has_step_sizes("fit", step_tol, knows_step_sizes(carry.state))
+    traced: FitResult = programs.whole(limits, params, args, resume, max_steps, history)
+    return traced

@@ -9,10 +9,10 @@ import optax
 
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
-from optax_rprop._fit._record import blank_history
+from optax_rprop._fit._record import as_row, blank_history, from_rows
 from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
-from optax_rprop._fit._step import advance, finalize, initial_state, zeros_like
-from optax_rprop._fit._stop import RUNNING, Limits, reached
+from optax_rprop._fit._step import initial_state, remember_best, take_step
+from optax_rprop._fit._stop import RUNNING, Limits, final_status, is_found, reached
 from optax_rprop._leaf import scalar_like, select_tree
 from optax_rprop._transform._state import smallest_step_size
 
@@ -25,9 +25,9 @@ class Carry(NamedTuple):
     """What one step hands to the next."""
 
     state: FitState
-    evaluation: Evaluation  # of state.params
-    evaluated: jax.Array  # False before the first evaluation
     status: jax.Array  # RUNNING, or why to stop
+    last_loss: jax.Array  # of the last evaluation
+    closed: jax.Array  # whether that was of state.params, after the last step
 
 
 class Segment(NamedTuple):
@@ -35,7 +35,8 @@ class Segment(NamedTuple):
 
     carry: Carry
     history: FitHistory  # NaN after the last step
-    result: FitResult  # as if the fit ended here; its history and last are None
+    num_steps: jax.Array
+    loss: jax.Array  # the best; inf where none was finite
 
 
 class Loop(NamedTuple):
@@ -68,9 +69,9 @@ class Loop(NamedTuple):
         )
         return Carry(
             state=state,
-            evaluation=zeros_like(params, shapes),
-            evaluated=scalar_like(params, False, bool),
             status=status.astype(jnp.int32),
+            last_loss=scalar_like(params, 0, loss.dtype),
+            closed=scalar_like(params, False, bool),
         )
 
     def run(
@@ -78,72 +79,87 @@ class Loop(NamedTuple):
         limits: Limits,
         args: tuple[Any, ...],
         carry: Carry,
-        max_steps: jax.typing.ArrayLike,
+        pause_after: jax.typing.ArrayLike,
+        stop_after: jax.typing.ArrayLike,
+        *,
         length: int,
     ) -> Segment:
-        """Step until there is a reason to stop, at most ``max_steps`` times.
+        """Step until there is a reason to stop; at most ``pause_after`` steps.
 
-        The history has ``length`` entries, a multiple of BLOCK and at least ``max_steps``.
-        The loop ends with the evaluation of the parameters that its last step led to.
-        All counts are values of the program, so that XLA can unroll none of its loops:
-        a fit in one piece runs the same machine code as a fit in several.
+        With a reason, or after ``stop_after`` steps, a last pass evaluates the parameters
+        that the last step led to, and takes no step. The history has ``length`` entries,
+        a multiple of BLOCK and at least ``pause_after``.
+
+        All counts are values of the program, so that XLA can unroll none of its loops: a
+        fit in one piece runs the same machine code as one in several.
         """
         first = carry.state.num_steps
-        stop_at = first + max_steps
+        pause_at, stop_at = first + pause_after, first + stop_after
 
-        def going_on(carry: Carry, stop_at: jax.Array) -> jax.Array:
-            running = (carry.status == int(RUNNING)) & (carry.state.num_steps < stop_at)
-            return running | ~carry.evaluated
+        def stepping(carry: Carry) -> jax.Array:
+            return (carry.status == int(RUNNING)) & (carry.state.num_steps < stop_at)
 
-        def step(carry: Carry) -> tuple[Carry, FitHistory]:
+        def going_on(carry: Carry, pause_at: jax.Array) -> jax.Array:
+            paused = stepping(carry) & (carry.state.num_steps >= pause_at)
+            return ~carry.closed & ~paused
+
+        def step(carry: Carry) -> tuple[Carry, jax.Array]:
             def value_fn(params: Any) -> jax.Array:
                 return self.objective.loss_and_aux(params, *args)[0]
 
-            state, record, status = advance(
-                self.optimizer, limits, carry.state, carry.evaluation, value_fn=value_fn
+            # The only evaluation in the program: every step gets its bits from it.
+            evaluation = self.objective.evaluate(carry.state.params, args)
+            state = remember_best(carry.state, evaluation)
+            stepped, record, status = take_step(
+                self.optimizer, limits, state, evaluation, value_fn=value_fn
             )
-            # The first pass has nothing to step from, and evaluates only. One evaluation
-            # in the program is compiled once, and gives the same bits to every step.
             state, status = select_tree(
-                carry.evaluated, (state, status), (carry.state, carry.status)
+                stepping(carry), (stepped, status), (state, carry.status)
             )
-            evaluation = self.objective.evaluate(state.params, args)
-            evaluated = jnp.ones_like(carry.evaluated)
-            return Carry(state, evaluation, evaluated, status), record.history()
+            closed = ~stepping(carry)
+            return Carry(state, status, evaluation.loss, closed), as_row(record.history())
 
-        def block(carry: Carry) -> tuple[Carry, FitHistory]:
+        def block(carry: Carry) -> tuple[Carry, jax.Array]:
             began = carry.state.num_steps
+            end = jnp.minimum(pause_at, began + BLOCK)
 
-            def body(inner: tuple[Carry, FitHistory]) -> tuple[Carry, FitHistory]:
-                carry, history = inner
-                # A pass without a step has no row.
-                row = jnp.where(carry.evaluated, carry.state.num_steps - began, BLOCK)
+            def body(inner: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
+                carry, rows = inner
+                # The last pass takes no step, and writes to a row that is not read.
+                row = jnp.where(stepping(carry), carry.state.num_steps - began, BLOCK)
                 carry, seen = step(carry)
-                return carry, _set(history, row, seen)
+                return carry, _set_row(rows, seen, row)
 
-            end = jnp.minimum(stop_at, began + BLOCK)
-            return jax.lax.while_loop(
-                lambda inner: going_on(inner[0], end), body, (carry, blank(BLOCK))
+            carry, rows = jax.lax.while_loop(
+                lambda inner: going_on(inner[0], end), body, (carry, blank(BLOCK + 1))
             )
+            return carry, rows[:BLOCK]
 
-        def blank(*shape: int) -> FitHistory:
-            return blank_history(carry.state, carry.evaluation, shape)
-
-        def body(outer: tuple[Carry, FitHistory]) -> tuple[Carry, FitHistory]:
-            carry, history = outer
+        def body(outer: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
+            carry, blocks = outer
             row = (carry.state.num_steps - first) // BLOCK
-            carry, written = block(carry)
-            return carry, _set(history, row, written)
+            carry, rows = block(carry)
+            return carry, _set_row(blocks, rows, row)
 
-        carry, history = jax.lax.while_loop(
-            lambda outer: going_on(outer[0], stop_at),
+        like = blank_history(carry.state, carry.last_loss.dtype)
+
+        def blank(*shape: int) -> jax.Array:
+            row = as_row(like)
+            return jnp.broadcast_to(row, (*shape, *row.shape))
+
+        carry, blocks = jax.lax.while_loop(
+            lambda outer: going_on(outer[0], pause_at),
             body,
-            (carry, blank(length // BLOCK, BLOCK)),
+            (carry, blank(length // BLOCK + 1, BLOCK)),
         )
-        result = finalize(limits, carry.state, carry.evaluation, carry.status)
+        history = from_rows(blocks[:-1].reshape(length, -1), like)
         num_steps = carry.state.num_steps - first
-        result = result._replace(num_steps=num_steps, last=None)
-        return Segment(carry, jax.tree.map(jnp.ravel, history), result)
+        state = carry.state
+        status = jnp.where(
+            carry.closed, final_status(limits, state, carry.status), carry.status
+        )
+        loss = jnp.where(is_found(state.best_loss), state.best_loss, jnp.inf)
+        return Segment(carry._replace(status=status), history, num_steps, loss)
 
     def smallest_step_size(self, carry: Carry) -> jax.Array:
         """The least lower bound of Rprop's step sizes; 0 where a wrapper hides it."""
@@ -162,11 +178,29 @@ class Loop(NamedTuple):
         """The fit as one program, to be part of another."""
         carry = self.start(limits, params, args, resume)
         length = -(-max_steps // BLOCK) * BLOCK
-        carry, series, result = self.run(limits, args, carry, max_steps, length)
-        kept = jax.tree.map(lambda s: s[:max_steps], series) if history else None
-        return result._replace(history=kept, last=carry.state)
+        segment = self.run(limits, args, carry, max_steps, max_steps, length=length)
+        kept = jax.tree.map(lambda s: s[:max_steps], segment.history)
+        return result_of(segment)._replace(history=kept if history else None)
 
 
-def _set(history: FitHistory, row: jax.Array, seen: FitHistory) -> FitHistory:
-    """The history with ``seen`` in this row; no change where there is no such row."""
-    return jax.tree.map(lambda h, x: h.at[row].set(x, mode="drop"), history, seen)
+def result_of(segment: Segment) -> FitResult:
+    """What a loop that has closed found, without its history."""
+    carry, _, num_steps, loss = segment
+    state = carry.state
+    return FitResult(
+        params=state.best_params,
+        loss=loss,
+        num_steps=num_steps,
+        status=carry.status,
+        history=None,
+        last=state,
+        aux=state.best_aux,
+        best_step=state.best_step,
+        gradient_max=state.best_gradient_max,
+        last_loss=carry.last_loss,
+    )
+
+
+def _set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
+    updated: jax.Array = jax.lax.dynamic_update_index_in_dim(rows, row, index, axis=0)
+    return updated

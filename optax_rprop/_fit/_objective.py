@@ -33,9 +33,10 @@ class Objective(NamedTuple):
     def loss_and_aux(self, params: optax.Params, *args: Any) -> tuple[jax.Array, Any]:
         """The loss and the aux; the aux is None without one."""
         if self.microbatch_size is not None:
-            return _mean_of_slices(
+            mean: tuple[jax.Array, Any] = _mean_of_slices(
                 lambda *slices: self._call(params, *slices), self.microbatch_size, args
             )
+            return mean
         return self._call(params, *args)
 
     def evaluate(self, params: optax.Params, args: tuple[Any, ...]) -> Evaluation:
@@ -51,8 +52,10 @@ class Objective(NamedTuple):
                 self.microbatch_size,
                 args,
             )
-        evaluation = Evaluation(loss, aux, jax.tree.map(jnp.conj, grads))
-        return refuse_derivative(evaluation, _checks.NO_DERIVATIVE)
+        evaluation: Evaluation = refuse_derivative(
+            Evaluation(loss, aux, jax.tree.map(jnp.conj, grads)), _checks.NO_DERIVATIVE
+        )
+        return evaluation
 
     def _call(self, params: optax.Params, *args: Any) -> tuple[jax.Array, Any]:
         with _checks.errors_of_the_loss("fit", params, args):
@@ -63,7 +66,7 @@ class Objective(NamedTuple):
 def _mean_of_slices(function: Callable[..., Any], size: int, args: Any) -> Any:
     """The mean of ``function`` over slices of the leading axis, weighted by their sizes.
 
-    The last slice is smaller where ``size`` does not divide the axis. Sums are in float32,
+    The last slice is smaller where ``size`` does not divide the axis. Sums are float32,
     or wider where the values are.
     """
     length = jax.tree.leaves(args)[0].shape[0]
@@ -76,7 +79,7 @@ def _mean_of_slices(function: Callable[..., Any], size: int, args: Any) -> Any:
             lambda x: jax.lax.dynamic_slice_in_dim(x, start, size, axis=0), args
         )
 
-    def widen(x: Any) -> jax.Array:
+    def widen(x: Any) -> Any:
         return x.astype(np.promote_types(x.dtype, np.float32))
 
     def add(i: Any, total: Any) -> Any:

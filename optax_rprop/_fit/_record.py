@@ -3,6 +3,7 @@
 It feeds the history, the stop rules and the progress bar.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,9 @@ from optax_rprop._leaf import coordinates, scalar_like, shape_of_coordinates
 from optax_rprop._transform._state import rprop_states
 
 
+Arrays = tuple[jax.Array, ...]
+
+
 class StepRecord(NamedTuple):
     """What one step saw; None where the optimizer has no such thing."""
 
@@ -23,7 +27,6 @@ class StepRecord(NamedTuple):
     best_loss: jax.Array
     gradient_max: jax.Array  # the largest absolute entry; NaN where one is NaN
     best_gradient_max: jax.Array
-    gradient_is_zero: jax.Array  # bool; NaN counts as zero, as it does in the rule
     stalled_steps: jax.Array
     diverged: jax.Array  # bool: no way leads back to a finite loss
     step_size_mean: jax.Array | None
@@ -36,27 +39,18 @@ class StepRecord(NamedTuple):
         return FitHistory(*(getattr(self, name) for name in FitHistory._fields))
 
 
-class GradientSize(NamedTuple):
-    """How large a gradient is, over all coordinates."""
-
-    max: jax.Array
-    is_zero: jax.Array
-
-
-def gradient_size(grads: optax.Updates) -> GradientSize:
-    """As in the record: the largest absolute entry, and whether all are zero or NaN."""
-    leaves = [(coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size]
-    sizes = [jnp.abs(grad) for (grad,) in _stack_scalars(leaves)]
-    dtype = np.result_type(np.float32, *(size.dtype for size in sizes))
-    return GradientSize(
-        max=jnp.max(_stack([jnp.max(size) for size in sizes], dtype)),
-        is_zero=~jnp.any(_stack([jnp.any(size > 0) for size in sizes], bool)),
-    )
+def largest_gradient(grads: optax.Updates) -> jax.Array:
+    """The largest absolute entry of all gradients; NaN where one is NaN."""
+    leaves: list[Arrays] = [
+        (coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size
+    ]
+    largest = [jnp.max(jnp.abs(grad)) for (grad,) in _stack_scalars(leaves)]
+    dtype = np.result_type(np.float32, *(x.dtype for x in largest))
+    return jnp.max(_stack(largest, dtype))
 
 
 def record(
     evaluation: Evaluation,
-    gradient: GradientSize,
     before: FitState,
     after: FitState,
     diverged: jax.Array,
@@ -66,9 +60,8 @@ def record(
     seen = StepRecord(
         loss=evaluation.loss,
         best_loss=after.best_loss,
-        gradient_max=gradient.max,
+        gradient_max=largest_gradient(evaluation.grads),
         best_gradient_max=after.best_gradient_max,
-        gradient_is_zero=gradient.is_zero,
         stalled_steps=after.stalled_steps,
         diverged=diverged,
         step_size_mean=None,
@@ -98,36 +91,43 @@ def record(
     )
 
 
-def blank_history(
-    state: FitState, evaluation: Evaluation, shape: tuple[int, ...]
-) -> FitHistory:
-    """A history of NaN with the fields that ``record`` fills."""
-
-    def blank(dtype: Any = np.float32) -> jax.Array:
-        return jnp.broadcast_to(scalar_like(state.params, jnp.nan, dtype), shape)
-
-    has_sizes = bool(rprop_states(state.opt_state))
-    return FitHistory(
-        loss=blank(evaluation.loss.dtype),
-        step_size_mean=blank() if has_sizes else None,
-        step_size_max=blank() if has_sizes else None,
-        flip_fraction=blank() if knows_step_sizes(state, evaluation) else None,
-    )
+def blank_history(state: FitState, loss_dtype: Any) -> FitHistory:
+    """What ``record`` will give a history of, as scalars that are NaN."""
+    loss = scalar_like(state.params, jnp.nan, loss_dtype)
+    seen = scalar_like(state.params, jnp.nan, jnp.float32)
+    size = seen if rprop_states(state.opt_state) else None
+    return FitHistory(loss, size, size, seen if knows_step_sizes(state) else None)
 
 
-def knows_step_sizes(state: FitState, evaluation: Evaluation) -> bool:
-    """Whether there are step sizes, and their gradients are known."""
-    leaves = _leaves(evaluation.grads, state.opt_state, state.opt_state)
+def as_row(history: FitHistory) -> jax.Array:
+    """The fields of a step as one array: a history is written a row at a time."""
+    fields = jax.tree.leaves(history)
+    dtype = functools.reduce(np.promote_types, (field.dtype for field in fields))
+    return _stack(fields, dtype)
+
+
+def from_rows(rows: jax.Array, like: FitHistory) -> FitHistory:
+    """The fields of every step, with the dtypes of those in ``like``."""
+    fields = jax.tree.leaves(like)
+    structure: Any = jax.tree.structure(like)
+    columns = (rows[:, i].astype(field.dtype) for i, field in enumerate(fields))
+    history: FitHistory = structure.unflatten(columns)
+    return history
+
+
+def knows_step_sizes(state: FitState) -> bool:
+    """Whether there are step sizes, and it is known which gradient belongs to each."""
+    leaves = _leaves(state.params, state.opt_state, state.opt_state)
     return bool(leaves) and all(len(leaf) > 1 for leaf in leaves)
 
 
-def _leaves(grads: Any, before: Any, after: Any) -> list[tuple[jax.Array, ...]]:
+def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
     """Step sizes, gradient, old and new signs of each leaf that Rprop works on.
 
     The step sizes alone where a wrapper reshapes the tree, so that no gradient is known.
     """
     grad_at = dict(jax.tree.leaves_with_path(grads))
-    found: list[tuple[jax.Array, ...]] = []
+    found: list[Arrays] = []
     for old, new in zip(rprop_states(before), rprop_states(after), strict=True):
         signs = map(jax.tree.leaves, (old.prev_signs, new.prev_signs))
         sizes = jax.tree.leaves_with_path(new.step_sizes)
@@ -145,15 +145,16 @@ def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
     """The gradients as ``optax.flatten`` hands them on, if they have this shape then."""
     leaves = jax.tree.leaves(grads)
     dtype = jnp.result_type(*leaves)
-    flat = jax.ShapeDtypeStruct((sum(leaf.size for leaf in leaves),), dtype)
-    if shape_of_coordinates(flat) != shape:
+    count = sum(leaf.size for leaf in leaves)
+    parts = (2,) if jnp.issubdtype(dtype, jnp.complexfloating) else ()
+    if (count, *parts) != shape:
         return None
     return jnp.concatenate([leaf.ravel() for leaf in leaves])
 
 
-def _stack_scalars(leaves: list[tuple[jax.Array, ...]]) -> list[tuple[jax.Array, ...]]:
-    """The same leaves, with all scalars of the same dtypes as one: a program a leaf adds up."""
-    groups: dict[Any, list[tuple[jax.Array, ...]]] = {}
+def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:
+    """The same leaves, but all scalars as one vector: every leaf takes time to compile."""
+    groups: dict[Any, list[Arrays]] = {}
     for index, leaf in enumerate(leaves):
         scalar = all(x.ndim == 0 for x in leaf)
         groups.setdefault(tuple(x.dtype for x in leaf) if scalar else index, []).append(

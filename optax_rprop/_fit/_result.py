@@ -44,8 +44,8 @@ class FitStatus(enum.IntEnum):
     )
     STATIONARY = (
         2,
-        "Every gradient is exactly zero: a minimum, a saddle or a plateau. If the loss is "
-        "not what you hoped for, start elsewhere.",
+        "Every gradient is exactly zero: a minimum, a saddle or a plateau. If the loss "
+        "is not what you hoped for, start elsewhere.",
     )
     STALLED = (
         3,
@@ -75,9 +75,9 @@ class FitStatus(enum.IntEnum):
     )
     WORSE_THAN_BEST = (
         8,
-        "A stop rule was met at a place whose loss is worse than the best, with a smaller "
-        "gradient: a step led away, and no way came back. result.params are those of step "
-        "result.best_step, and not a minimum. Start with a smaller learning_rate.",
+        "The fit came to rest at a place with a smaller gradient but a worse loss than "
+        "the best: a step led away, and none led back. result.params are those of step "
+        "result.best_step, and no minimum. Start with a smaller learning_rate.",
     )
 
 

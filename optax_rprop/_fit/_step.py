@@ -11,17 +11,10 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop._fit._objective import Evaluation
-from optax_rprop._fit._record import GradientSize, StepRecord, gradient_size, record
-from optax_rprop._fit._result import FitResult, FitState, FitStatus
-from optax_rprop._fit._stop import (
-    RUNNING,
-    Limits,
-    is_found,
-    reached,
-    status_after,
-    update_patience,
-)
-from optax_rprop._leaf import scalar_like, select_tree
+from optax_rprop._fit._record import StepRecord, largest_gradient, record
+from optax_rprop._fit._result import FitState
+from optax_rprop._fit._stop import Limits, status_after, update_patience
+from optax_rprop._leaf import finfo, scalar_like, select_tree
 from optax_rprop._transform._state import rprop_states
 
 # Plain Rprop goes back to the best at most twice in a row: it halves its steps each time.
@@ -47,29 +40,25 @@ def initial_state(
     def count() -> jax.Array:
         return scalar_like(params, 0, jnp.int32)
 
+    def zeros(like: jax.ShapeDtypeStruct) -> jax.Array:
+        return jnp.broadcast_to(scalar_like(params, 0, like.dtype), like.shape)
+
     loss_dtype = evaluation.loss.dtype
-    gradient = jax.eval_shape(gradient_size, params)
-    no_loss = jnp.finfo(loss_dtype).max  # finite, since jax_debug_infs looks at it
+    gradient_max = jax.eval_shape(largest_gradient, params)
+    no_loss = finfo(loss_dtype).max  # finite, since jax_debug_infs looks at it
     return FitState(
         params=params,
         opt_state=optimizer.init(params),
         best_params=jax.tree.map(jnp.copy, params),
         best_loss=scalar_like(params, no_loss, loss_dtype),
-        best_aux=zeros_like(params, evaluation.aux),
+        best_aux=jax.tree.map(zeros, evaluation.aux),
         best_step=count(),
-        best_gradient_max=scalar_like(params, 0, gradient.max.dtype),
+        best_gradient_max=scalar_like(params, 0, gradient_max.dtype),
         num_steps=count(),
         reference_loss=scalar_like(params, no_loss, loss_dtype),
         stalled_steps=count(),
         nonfinite_steps=count(),
         retreats=count(),
-    )
-
-
-def zeros_like(params: optax.Params, tree: Any) -> Any:
-    """Zeros of the shapes and dtypes in ``tree``, on the devices of ``params``."""
-    return jax.tree.map(
-        lambda x: jnp.broadcast_to(scalar_like(params, 0, x.dtype), x.shape), tree
     )
 
 
@@ -85,10 +74,36 @@ def advance(
     ``evaluation`` is that of ``state.params``. ``extra_args`` are handed to the optimizer
     beside ``value`` and ``grad``, for example ``value_fn`` for a line search.
     """
+    state = remember_best(state, evaluation)
+    return take_step(optimizer, limits, state, evaluation, **extra_args)
+
+
+def remember_best(state: FitState, evaluation: Evaluation) -> FitState:
+    """The state with its own parameters as the best, where their loss is lower."""
+    loss = evaluation.loss
+    better = jnp.isfinite(loss) & (loss < state.best_loss)
+    here = {
+        "best_params": state.params,
+        "best_loss": loss,
+        "best_aux": evaluation.aux,
+        "best_step": state.num_steps,
+        "best_gradient_max": largest_gradient(evaluation.grads),
+        "retreats": 0,
+    }
+    there = {name: getattr(state, name) for name in here}
+    return state._replace(**select_tree(better, here, there))
+
+
+def take_step(
+    optimizer: optax.GradientTransformationExtraArgs,
+    limits: Limits,
+    state: FitState,
+    evaluation: Evaluation,
+    **extra_args: Any,
+) -> Outcome:
+    """The rest of ``advance``, from a state that has remembered the best."""
     loss, _, grads = evaluation
     finite = jnp.isfinite(loss)
-    gradient = gradient_size(grads)
-    best = _remember_best(state, evaluation, gradient)
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.params, value=loss, grad=grads, **extra_args
     )
@@ -103,11 +118,11 @@ def advance(
     else:
         go_back = diverged = ~finite
         opt_state = select_tree(finite, opt_state, state.opt_state)
-    params = select_tree(go_back, best.best_params, params)
-    retreats = best.retreats + go_back.astype(jnp.int32)
+    params = select_tree(go_back, state.best_params, params)
+    retreats = state.retreats + go_back.astype(jnp.int32)
 
     reference_loss, stalled_steps = update_patience(limits, state, loss)
-    after = best._replace(
+    after = state._replace(
         params=params,
         opt_state=opt_state,
         num_steps=state.num_steps + 1,
@@ -116,53 +131,5 @@ def advance(
         nonfinite_steps=nonfinite_steps,
         retreats=retreats,
     )
-    diverged |= retreats > MAX_RETREATS
-    seen = record(evaluation, gradient, state, after, diverged)
+    seen = record(evaluation, state, after, diverged | (retreats > MAX_RETREATS))
     return Outcome(after, seen, status_after(limits, seen))
-
-
-def finalize(
-    limits: Limits, state: FitState, evaluation: Evaluation, status: jax.Array
-) -> FitResult:
-    """The result: the best of all steps and of the parameters after the last one."""
-    best = _remember_best(state, evaluation, gradient_size(evaluation.grads))
-    found = is_found(best.best_loss)
-    if_running = jnp.where(
-        reached(limits, best.best_loss),
-        int(FitStatus.TARGET_REACHED),
-        jnp.where(
-            found & jnp.isnan(best.best_gradient_max),
-            int(FitStatus.NAN_GRADIENT),
-            int(RUNNING),
-        ),
-    )
-    return FitResult(
-        params=best.best_params,
-        loss=jnp.where(found, best.best_loss, jnp.inf),
-        num_steps=state.num_steps,
-        status=jnp.where(status == int(RUNNING), if_running, status),
-        history=None,
-        last=state,
-        aux=best.best_aux,
-        best_step=best.best_step,
-        gradient_max=jnp.where(found, best.best_gradient_max, jnp.nan),
-        last_loss=evaluation.loss,
-    )
-
-
-def _remember_best(
-    state: FitState, evaluation: Evaluation, gradient: GradientSize
-) -> FitState:
-    """The state with its own parameters as the best, where their loss is lower."""
-    loss = evaluation.loss
-    better = jnp.isfinite(loss) & (loss < state.best_loss)
-    here = {
-        "best_params": state.params,
-        "best_loss": loss,
-        "best_aux": evaluation.aux,
-        "best_step": state.num_steps,
-        "best_gradient_max": gradient.max,
-        "retreats": 0,
-    }
-    there = {name: getattr(state, name) for name in here}
-    return state._replace(**select_tree(better, here, there))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitState, FitStatus
+from optax_rprop._leaf import finfo
 
 RUNNING = FitStatus.MAX_STEPS  # until there is another reason: a fit's end is its steps'
 
@@ -32,6 +33,15 @@ def status_after(limits: Limits, record: StepRecord) -> jax.Array:
     return status
 
 
+def final_status(limits: Limits, state: FitState, status: jax.Array) -> jax.Array:
+    """The status where the fit ends: of the last evaluation too, if it is RUNNING."""
+    nan_gradient = is_found(state.best_loss) & jnp.isnan(state.best_gradient_max)
+    otherwise = jnp.where(nan_gradient, int(FitStatus.NAN_GRADIENT), int(RUNNING))
+    target = int(FitStatus.TARGET_REACHED)
+    last = jnp.where(reached(limits, state.best_loss), target, otherwise)
+    return jnp.where(status == int(RUNNING), last, status)
+
+
 def update_patience(
     limits: Limits, state: FitState, loss: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -53,7 +63,8 @@ def reached(limits: Limits, best_loss: jax.Array) -> jax.Array:
 
 def is_found(best_loss: jax.Array) -> jax.Array:
     """Whether any loss has been finite."""
-    return best_loss < jnp.finfo(best_loss.dtype).max
+    largest: jax.Array = jnp.asarray(finfo(best_loss.dtype).max, best_loss.dtype)
+    return best_loss < largest
 
 
 def _diverged(limits: Limits, seen: StepRecord) -> jax.Array:
@@ -65,7 +76,10 @@ def _target_reached(limits: Limits, seen: StepRecord) -> jax.Array:
 
 
 def _stationary(limits: Limits, seen: StepRecord) -> jax.Array:
-    return jnp.isfinite(seen.loss) & seen.gradient_is_zero
+    is_zero = seen.gradient_max == 0
+    if seen.step_size_active is not None:  # NaN is no gradient either, as in the rule
+        is_zero |= jnp.isnan(seen.gradient_max) & (seen.step_size_active == 0)
+    return jnp.isfinite(seen.loss) & is_zero
 
 
 def _step_converged(limits: Limits, seen: StepRecord) -> jax.Array | bool:

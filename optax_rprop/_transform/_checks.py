@@ -158,7 +158,7 @@ def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
             f"{leaves_that_are_not(is_inexact, grads)}. Rprop follows the sign of a "
             "derivative."
         )
-    have_params = jax.tree.structure(params) == structure
+    have_params = structure == jax.tree.structure(params)
     like = jax.tree.leaves(params) if have_params else leaves
     if all(
         np.shape(grad) == np.shape(param)
@@ -186,15 +186,16 @@ def step_sizes_and_signs(
     caller: str, grads: Any, params: Any, step_sizes: Any, prev_signs: Any
 ) -> None:
     """Raise unless both trees are what init makes for such gradients and parameters."""
-    have_params = jax.tree.structure(params) == jax.tree.structure(grads)
+    structure: Any = jax.tree.structure(grads)
+    have_params = structure == jax.tree.structure(params)
 
-    def size_like(grad: Any, size: Any, param: Any) -> jax.ShapeDtypeStruct:
+    def size_like(grad: Any, size: Any, param: Any) -> Any:
         allowed = dtype_of(size) == np.float64 and not have_params
-        dtype = np.float64 if allowed else step_size_dtype(dtype_of(param))
-        return jax.ShapeDtypeStruct(shape_of_coordinates(grad), dtype)
+        dtype = np.float64 if allowed else step_size_dtype(jnp.result_type(param))
+        return _shape(shape_of_coordinates(grad), dtype)
 
-    def sign_like(grad: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape_of_coordinates(grad), np.int8)
+    def sign_like(grad: Any) -> Any:
+        return _shape(shape_of_coordinates(grad), np.int8)
 
     sizes = jax.tree.map(size_like, grads, step_sizes, params if have_params else grads)
     signs = jax.tree.map(sign_like, grads)
@@ -213,11 +214,14 @@ def step_sizes_and_signs(
 def codes(caller: str, grads: Any, codes: Any) -> None:
     """Raise unless the tree is what init makes for such gradients."""
 
-    def code_like(grad: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape_of_coordinates(grad), np.uint8)
+    def code_like(grad: Any) -> Any:
+        return _shape(shape_of_coordinates(grad), np.uint8)
 
     expected = jax.tree.map(code_like, grads)
     conforms(caller, "codes of the state", codes, expected, _TARGET)
+
+
+_shape: Any = jax.ShapeDtypeStruct
 
 
 @jax.jit
@@ -228,7 +232,10 @@ def _possible(step_sizes: Any, prev_signs: Any) -> jax.Array:
 
 
 _INIT_AGAIN = "Call init again after changing the model."
-_TARGET = "A checkpoint restored into another dtype is cast silently; make the target with init."
+_TARGET = (
+    "A checkpoint restored into another dtype is cast silently; make the target with "
+    "init."
+)
 
 
 def _on_grid(caller: str, name: str, value: Any) -> float | None:

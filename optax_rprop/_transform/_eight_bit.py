@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optax_rprop._checks import is_traced
 from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._leaf import coordinates_like
 from optax_rprop._rule import RULES, VARIANTS, Variant
@@ -182,7 +183,7 @@ def _scale_by_rprop_8bit(
     """The transformation; ``name`` is the public function that errors speak of."""
     _checks.variant(name, variant, VARIANTS)
     _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
-    if _checks.is_traced((learning_rate, min_step_size, max_step_size)):
+    if is_traced((learning_rate, min_step_size, max_step_size)):
         learning_rate, min_step_size, max_step_size = refuse_derivative(
             (learning_rate, min_step_size, max_step_size),
             f"{name}: learning_rate and the bounds must not be differentiated, got a "

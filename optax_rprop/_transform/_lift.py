@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop import _checks as shared_checks
-from optax_rprop._leaf import scalar_like
+from optax_rprop._leaf import finfo, scalar_like
 from optax_rprop._rule import RULES, Variant
 from optax_rprop._transform import _checks
 
@@ -43,7 +43,7 @@ def transformation(
 
     def update_fn(
         updates: optax.Updates,
-        state: optax.OptState,
+        state: Any,
         params: optax.Params | None = None,
         *,
         value: jax.typing.ArrayLike | None = None,
@@ -54,7 +54,7 @@ def transformation(
         _checks.state(caller, state, form.state)
         form.check(caller, updates, state, params)
         _checks.loss(caller, variant, RULES[variant].needs_loss, value)
-        verdict, prev_value = _judge_loss(value, state.prev_value)  # type: ignore[attr-defined]
+        verdict, prev_value = _judge_loss(value, state.prev_value)
 
         structure: Any = jax.tree.structure(updates)
         trees = (updates, *(getattr(state, field) for field in form.memory))
@@ -67,7 +67,7 @@ def transformation(
             for part in range(len(trees))
         )
         new = dict(zip(form.memory, memory, strict=True)) | {"prev_value": prev_value}
-        return updates, state._replace(**new)  # type: ignore[attr-defined]
+        return updates, state._replace(**new)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -76,7 +76,7 @@ def no_loss_yet(params: optax.Params) -> jax.Array:
     """The ``prev_value`` of a new state: no finite loss is above it."""
     dtype = jnp.result_type(float)
     # Not inf, which jax_debug_infs would take for a fault.
-    return scalar_like(params, jnp.finfo(dtype).max, dtype)
+    return scalar_like(params, finfo(dtype).max, dtype)
 
 
 def _judge_loss(

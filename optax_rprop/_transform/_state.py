@@ -8,8 +8,8 @@ import optax
 
 from optax_rprop._leaf import coordinates, from_coordinates
 from optax_rprop._transform._arrays import RpropState
-from optax_rprop._transform._eight_bit import Rprop8bitState
 from optax_rprop._transform._codes import LEVELS
+from optax_rprop._transform._eight_bit import Rprop8bitState
 
 
 def _is_rprop(state: Any) -> bool:
