@@ -53,15 +53,23 @@ def coordinates_like(params: Any, fill_value: Any, dtype_of: Callable[[Any], Any
 
 
 def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:
-    """The scalar ``value``; it differs between the devices where leaves of ``tree`` do.
+    """The scalar ``value``, of the type of a scalar computed from ``tree``.
 
-    Inside ``jax.shard_map`` a loop needs its carry to keep that part of its type.
+    Inside ``jax.shard_map`` that type says along which mesh axes a value differs, and a
+    loop must not change it.
     """
     scalar = jnp.full((), value, dtype)
     for leaf in jax.tree.leaves(tree):
-        if getattr(getattr(leaf, "aval", leaf), "vma", None):
+        if _varying_axes(leaf):
             scalar = scalar + jnp.zeros_like(leaf, dtype=dtype, shape=())
     return scalar
+
+
+def _varying_axes(leaf: Any) -> Any:
+    """The mesh axes along which a leaf differs inside ``jax.shard_map``."""
+    aval = getattr(leaf, "aval", leaf)
+    manual = getattr(aval, "manual_axis_type", None)  # since jax 0.10; before it, vma
+    return getattr(aval, "vma", None) if manual is None else manual.varying
 
 
 def step_size_dtype(param_dtype: Any) -> Any:

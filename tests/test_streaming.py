@@ -8,9 +8,9 @@ import pytest
 from helpers import mesh_of
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from optax_rprop._gradients import _no_total
 
 from optax_rprop import fit, rprop, streaming_value_and_grad
+from optax_rprop._streaming import _zero_sums
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(30, 4)).astype("float32")
@@ -56,7 +56,7 @@ def test_a_batch_may_be_a_list_or_a_single_argument():
 def test_the_sums_lie_where_the_parameters_lie():
     sharding = NamedSharding(mesh_of(AxisType.Auto), P("x"))
     params = jax.device_put(jnp.zeros((16, 2), "float32"), sharding)
-    totals = _no_total(lambda w, x: jnp.mean(w @ x), params, (jnp.ones(2, "float32"),))
+    totals = _zero_sums(lambda w, x: jnp.mean(w @ x), params, (jnp.ones(2, "float32"),))
     assert totals[1].sharding.is_equivalent_to(sharding, 2)
 
 

@@ -54,8 +54,8 @@ def arguments(
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"{caller}: optimizer must be an Optax transformation, got "
-            f"{kind_of(optimizer)}. rprop() is the default; for ms = "
-            "optax.MultiSteps(...) it is optax.GradientTransformationExtraArgs(ms.init, ms.update)."
+            f"{kind_of(optimizer)}. rprop() is the default; for a MultiSteps ms "
+            "pass optax.GradientTransformationExtraArgs(ms.init, ms.update)."
         )
     _count(caller, "max_steps", max_steps, "It bounds the run; 1000 is the default.")
     if microbatch_size is not None:
@@ -198,8 +198,8 @@ def start(caller: str, objective: Any, params: Any, args: Any) -> None:
     except TypeError as error:
         raise TypeError(
             f"{caller}: args must be the data that loss_fn{signature} takes after "
-            f"params, got {len(args)} of them. Call {caller}(loss_fn, params, *args); bind "
-            "keywords with functools.partial."
+            f"params, got {len(args)} of them. Call {caller}(loss_fn, params, *args); "
+            "functools.partial binds keywords."
         ) from error
 
 

@@ -34,7 +34,7 @@ class Segment(NamedTuple):
     """Some steps of a fit, one after another."""
 
     carry: Carry
-    history: FitHistory  # NaN after the last step
+    history: FitHistory  # zero after the last step
     num_steps: jax.Array
     loss: jax.Array  # the best; inf where none was finite
 
@@ -179,8 +179,14 @@ class Loop(NamedTuple):
         carry = self.start(limits, params, args, resume)
         length = -(-max_steps // BLOCK) * BLOCK
         segment = self.run(limits, args, carry, max_steps, max_steps, length=length)
-        kept = jax.tree.map(lambda s: s[:max_steps], segment.history)
-        return result_of(segment)._replace(history=kept if history else None)
+        result = result_of(segment)
+        if not history:
+            return result
+        taken = jnp.arange(max_steps) < segment.num_steps
+        series = jax.tree.map(
+            lambda s: jnp.where(taken, s[:max_steps], jnp.nan), segment.history
+        )
+        return result._replace(history=series)
 
 
 def result_of(segment: Segment) -> FitResult:

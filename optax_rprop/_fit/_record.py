@@ -16,7 +16,6 @@ from optax_rprop._fit._result import FitHistory, FitState
 from optax_rprop._leaf import coordinates, scalar_like, shape_of_coordinates
 from optax_rprop._transform._state import rprop_states
 
-
 Arrays = tuple[jax.Array, ...]
 
 
@@ -92,9 +91,9 @@ def record(
 
 
 def blank_history(state: FitState, loss_dtype: Any) -> FitHistory:
-    """What ``record`` will give a history of, as scalars that are NaN."""
-    loss = scalar_like(state.params, jnp.nan, loss_dtype)
-    seen = scalar_like(state.params, jnp.nan, jnp.float32)
+    """What ``record`` will give a history of, as scalars that are zero."""
+    loss = scalar_like(state.params, 0, loss_dtype)
+    seen = scalar_like(state.params, 0, jnp.float32)
     size = seen if rprop_states(state.opt_state) else None
     return FitHistory(loss, size, size, seen if knows_step_sizes(state) else None)
 
@@ -153,7 +152,7 @@ def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
 
 
 def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:
-    """The same leaves, but all scalars as one vector: every leaf takes time to compile."""
+    """The same leaves, but all scalars as one vector: each leaf takes time to compile."""
     groups: dict[Any, list[Arrays]] = {}
     for index, leaf in enumerate(leaves):
         scalar = all(x.ndim == 0 for x in leaf)
