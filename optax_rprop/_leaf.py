@@ -65,6 +65,13 @@ def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:
     return scalar
 
 
+def varying_like(tree: Any, leaves: Any) -> Any:
+    """``leaves``, of the types that they have once a scalar from ``tree`` chose them."""
+    if not any(map(_varying_axes, jax.tree.leaves(tree))):
+        return leaves
+    return jax.tree.map(lambda x: x + scalar_like(tree, 0, x.dtype), leaves)
+
+
 def _varying_axes(leaf: Any) -> Any:
     """The mesh axes along which a leaf differs inside ``jax.shard_map``."""
     aval = getattr(leaf, "aval", leaf)

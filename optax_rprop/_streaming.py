@@ -85,7 +85,9 @@ def streaming_value_and_grad(
             count += jax.tree.leaves(batch)[0].shape[0]
             batch = jax.device_put(jax.tree.map(_host_copy, batch))
             if sums is None:
-                sums = _zero_sums(loss_fn, params, batch)
+                loss = programs.loss.eval_shape(params, *batch)
+                _fit_checks.loss_output(_NAME, loss, "Only the loss can be streamed.")
+                sums = _zero_sums(loss, params)
             if in_flight is not None:
                 in_flight.block_until_ready()  # or batches would pile up on the device
             sums, in_flight = programs.add(sums, params, batch)
@@ -97,6 +99,8 @@ def streaming_value_and_grad(
         loss, grads = programs.mean(sums, float(count), params)
         return loss, grads
 
+    # What is compiled does not hold the loss, so the function does.
+    evaluate.__wrapped__ = loss_fn  # type: ignore[attr-defined]
     return evaluate
 
 
@@ -112,6 +116,7 @@ class _Programs:
             sums = jax.tree.map(lambda s, x: s + size * x.astype(s.dtype), sums, values)
             return sums, values[0]
 
+        self.loss = jax.jit(lambda params, *batch: owners()[0](params, *batch))
         self.add = jax.jit(add, donate_argnums=0)
         self.mean = jax.jit(_mean)
 
@@ -130,10 +135,8 @@ def _host_copy(array: Any) -> Any:
     return array if isinstance(array, jax.Array) else np.array(array)
 
 
-def _zero_sums(loss_fn: Any, params: Any, batch: Any) -> Any:
+def _zero_sums(loss: Any, params: Any) -> Any:
     """Zeros for the sums of the loss and of the gradients, where the parameters are."""
-    loss = jax.eval_shape(lambda *args: loss_fn(*args), params, *batch)
-    _fit_checks.loss_output(_NAME, loss, "Something beside the loss can't be streamed.")
 
     def zeros(x: Any) -> jax.Array:
         return jnp.zeros_like(x, dtype=np.promote_types(jnp.result_type(x), "float32"))

@@ -67,28 +67,71 @@ def test_weight_decay_after_is_decoupled():
     np.testing.assert_allclose(updates, [-0.1 - 0.1, 0.1], rtol=1e-6)
 
 
+def multi_steps(tx, k):
+    """``optax.MultiSteps`` as a transformation that hands ``value`` on."""
+    wrapper = optax.MultiSteps(tx, every_k_schedule=k)
+    return optax.GradientTransformationExtraArgs(wrapper.init, wrapper.update)
+
+
 @every_variant
 def test_multi_steps_accumulates_to_the_full_batch(variant, relaxed):
-    """Two half batches a step give the step of the whole; ``value`` goes through."""
-    gradients = jnp.asarray(np.random.default_rng(0).normal(size=(20, 2, 3)), "float32")
-    tx = optax.MultiSteps(rprop(variant=variant), every_k_schedule=2)
-    tx = tx.gradient_transformation()
-    values = jnp.arange(40, dtype="float32")
-    # MultiSteps runs its optimizer inside lax.cond, on the mean of the two.
-    updates, _ = trajectory(tx, gradients.reshape(40, 3), values)
+    """Two half batches a step give the step of the whole, with the loss of the whole.
+
+    ``MultiSteps`` hands on the ``value`` of the last half alone, so irprop+ needs the
+    mean of both there: its rule is not that of the full batch without.
+    """
+    rng = np.random.default_rng(0)
+    gradients = jnp.asarray(rng.normal(size=(40, 2, 3)), "float32")
+    losses = jnp.asarray(rng.normal(size=(40, 2)), "float32")
+    tx = rprop(variant=variant)
+
+    def halves(losses):
+        flat = gradients.reshape(80, 3), losses.reshape(80)
+        updates, _ = trajectory(multi_steps(tx, 2), *flat)
+        np.testing.assert_array_equal(updates[::2], 0.0)
+        return updates[1::2]
+
     mean = (gradients[:, 0] + gradients[:, 1]) / 2
-    whole, _ = trajectory(rprop(variant=variant), mean, values[1::2])
-    np.testing.assert_array_equal(updates[1::2], whole)
-    np.testing.assert_array_equal(updates[::2], 0.0)
+    whole, _ = trajectory(tx, mean, losses.mean(axis=1))
+    running_mean = jnp.stack([losses[:, 0], losses.mean(axis=1)], axis=1)
+    np.testing.assert_array_equal(halves(running_mean), whole)
+    as_they_come = np.abs(halves(losses) - whole).max()
+    assert (as_they_come > 0) == (variant == "irprop+")
+
+
+def test_a_nan_microbatch_stops_multi_steps_unless_it_is_kept_out(relaxed):
+    gradients = jnp.asarray([1.0, jnp.nan, 1.0, 1.0, 1.0, 1.0])[:, None]
+
+    def moves(tx):
+        return np.count_nonzero(trajectory(tx, gradients)[0][1::2])
+
+    zeroing = optax.chain(optax.zero_nans(), rprop())
+    assert moves(multi_steps(zeroing, 2)) == 0  # the mean is NaN for good
+    outside = optax.chain(optax.zero_nans(), multi_steps(rprop(), 2))
+    assert moves(outside) == 3
 
 
 @every_rule
-def test_masked_leaves_are_left_alone(make):
+def test_masked_passes_the_raw_gradient_on(make):
+    """It is no way to freeze a leaf: adding the gradient leads uphill."""
     params = {"w": jnp.ones(2), "frozen": jnp.ones(2)}
     tx = optax.masked(make(0.25), {"w": True, "frozen": False})
     updates, state = tx.update(params, tx.init(params), params, value=1.0)
     np.testing.assert_array_equal(updates["w"], -0.25)
     np.testing.assert_array_equal(updates["frozen"], params["frozen"])
+    assert jax.tree.leaves(rprop_state(state).step_sizes["frozen"]) == []
+
+
+@every_rule
+def test_partition_freezes_a_leaf(make):
+    params = {"w": jnp.ones(2), "frozen": jnp.ones(2)}
+    tx = optax.partition(
+        {"train": make(0.25), "freeze": optax.set_to_zero()},
+        {"w": "train", "frozen": "freeze"},
+    )
+    updates, state = tx.update(params, tx.init(params), params, value=1.0)
+    np.testing.assert_array_equal(updates["w"], -0.25)
+    np.testing.assert_array_equal(updates["frozen"], 0.0)
     assert jax.tree.leaves(rprop_state(state).step_sizes["frozen"]) == []
 
 
@@ -107,12 +150,6 @@ def test_groups_of_parameters_have_settings_of_their_own(variant):
     np.testing.assert_allclose(updates["fast"], -1.0)
 
 
-def test_integer_leaves_can_be_masked_away():
-    params = {"w": jnp.ones(2), "count": jnp.arange(3)}
-    tx = optax.masked(rprop(), {"w": True, "count": False})
-    assert rprop_state(tx.init(params)).step_sizes["w"].shape == (2,)
-
-
 @every_variant
 def test_apply_if_finite_goes_round_it(variant, relaxed):
     """The wrapper drops a bad gradient whole; Rprop never sees it."""
@@ -121,6 +158,20 @@ def test_apply_if_finite_goes_round_it(variant, relaxed):
     updates, _ = trajectory(tx, gradients, jnp.zeros(3))
     np.testing.assert_allclose(updates[:, 0], [-0.1, 0.0, -0.12])
     np.testing.assert_allclose(updates[:, 1], [-0.1, 0.0, -0.12])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "complex64"])
+def test_inject_hyperparams_takes_parameters_of_every_dtype(dtype, relaxed):
+    """Optax casts the numbers to the dtype of the parameters, unless told otherwise."""
+    params = jnp.ones(1, dtype)
+    tx = optax.inject_hyperparams(rprop, hyperparam_dtype=jnp.float32)()
+    injected, plain = tx.init(params), rprop().init(params)
+    for _ in range(25):
+        _, injected = tx.update(params, injected)
+        _, plain = rprop().update(params, plain)
+    assert_same(rprop_state(injected), rprop_state(plain))
+    as_optax_casts = optax.inject_hyperparams(rprop)()
+    as_optax_casts.update(params, as_optax_casts.init(params))
 
 
 def test_inject_hyperparams_can_change_a_factor_on_the_way():

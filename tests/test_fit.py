@@ -70,7 +70,8 @@ def test_the_last_iterate_counts():
     np.testing.assert_allclose(result.params, expected, rtol=1e-6)
     np.testing.assert_allclose(result.loss, expected**2, rtol=1e-6)
     np.testing.assert_array_equal(result.params, result.last.params)
-    assert result.last.best_params > result.params
+    np.testing.assert_array_equal(result.params, result.last.best_params)
+    assert result.best_step == 3
     # A target that only the last iterate reaches counts as reached.
     reached = fit(
         lambda p: p**2, jnp.asarray(10.0, "float32"), max_steps=3, target_loss=93.0
@@ -97,7 +98,8 @@ def test_the_program_is_one_while_loop_without_callbacks():
                 loss_fn, p, x, y, max_steps=500, history=history
             )
         )(START, X, Y)
-        assert str(traced).count("while[") == 1
+        assert str(traced).count("while[") == 2  # blocks of steps
+        assert str(traced).count("= tanh") == 1  # the loss, once
         assert "callback" not in str(traced)
 
 
@@ -367,7 +369,7 @@ def test_lbfgs_is_given_what_it_needs(relaxed):
     ids=["chain", "inject_hyperparams", "masked", "multi_transform"],
 )
 def test_step_sizes_are_found_in_wrappers(optimizer, relaxed):
-    result = fit(loss_fn, START, X, Y, optimizer=optimizer, max_steps=20, step_tol=1e-9)
+    result = fit(loss_fn, START, X, Y, optimizer=optimizer, max_steps=20, step_tol=1e-6)
     assert np.isfinite(result.history.step_size_mean).all()
     assert (np.asarray(result.history.flip_fraction) <= 1).all()
     assert np.max(result.history.flip_fraction) > 0

@@ -1,6 +1,7 @@
-"""The house rules: imports go one way, names are documented, the pages run."""
+"""The package as a whole: imports go one way, names are documented, the pages run."""
 
 import ast
+import graphlib
 import importlib.metadata
 import os
 import pathlib
@@ -15,26 +16,15 @@ import optax_rprop
 PACKAGE = pathlib.Path(optax_rprop.__file__).parent
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
-ROOMS = [
-    "_checks",
-    "_state_checks",
-    "_identity",
-    "_fit_checks",
-    "_rule",
-    "_leaf",
-    "_transform",
-    "_codes",
-    "_eight_bit",
-    "_torch_checks",
-    "_torch",
-    "_diagnostics",
-    "_gradients",
-    "_result",
-    "_stop",
-    "_progress",
-    "_loop",
-    "_fit",
-    "__init__",
+# A module imports only from its own package and from the layers before it.
+LAYERS = [
+    {"_kept", "_derivatives", "_leaf"},
+    {"_checks"},
+    {"_rule"},
+    {"_transform"},
+    {"_fit"},
+    {"_streaming", "_interop"},
+    {"__init__"},
 ]
 
 needs_checkout = pytest.mark.skipif(
@@ -42,21 +32,33 @@ needs_checkout = pytest.mark.skipif(
 )
 
 
-def test_a_room_imports_only_from_rooms_above_it():
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set(ROOMS)
-    for room in ROOMS:
-        tree = ast.parse((PACKAGE / f"{room}.py").read_text())
-        used = [
-            name.removeprefix("optax_rprop.")
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("optax_rprop")
-            for name in (
-                [alias.name for alias in node.names]
-                if node.module == "optax_rprop"
-                else [node.module]
-            )
-        ]
-        assert all(ROOMS.index(name) < ROOMS.index(room) for name in used), (room, used)
+def imports():
+    """The modules of the package that each of its modules imports, by dotted names."""
+    paths = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    found = {}
+    for module, path in paths.items():
+        used = found[module] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("optax_rprop"):
+                source = node.module.removeprefix("optax_rprop").removeprefix(".")
+                names = {f"{source}.{alias.name}".strip(".") for alias in node.names}
+                used |= names & paths.keys() or {source}
+    return found
+
+
+def test_a_module_imports_only_from_the_layers_below_it():
+    layer = {name: i for i, names in enumerate(LAYERS) for name in names}
+    found = imports()
+    assert {module.split(".")[0] for module in found} == set(layer)
+    assert sum(map(len, found.values())) > 50
+    for module, used in found.items():
+        package = module.split(".")[0]
+        for source in {name.split(".")[0] for name in used} - {package}:
+            assert layer[source] < layer[package], (module, source)
+    tuple(graphlib.TopologicalSorter(found).static_order())  # raises for a cycle
 
 
 def test_public_names_are_documented():

@@ -271,21 +271,19 @@ def batch(caller: str, of: str, args: Any) -> None:
         )
 
 
-def has_step_sizes(caller: str, step_tol: Any, known: bool) -> None:
-    """Raise if ``step_tol`` is asked of an optimizer whose step sizes are not known."""
-    if not known:
+def step_tol_can_be_met(caller: str, step_tol: Any, smallest: float | None) -> None:
+    """Raise unless step sizes, of which the least is ``smallest``, can be so small."""
+    traced = isinstance(step_tol, jax.core.Tracer)
+    shown = "a traced number" if traced else f"{float(step_tol):g}"
+    if smallest is None:
         raise ValueError(
             f"{caller}: step_tol must be None for an optimizer without step sizes, got "
-            f"{step_tol}. Only Rprop has them, where no wrapper hides which parameter "
-            "they belong to; use target_loss or patience."
+            f"{shown}. Only Rprop has them, where no wrapper hides which parameter they "
+            "belong to; use target_loss or patience."
         )
-
-
-def step_tol_is_possible(caller: str, step_tol: Any, smallest: float) -> None:
-    """Raise if no step size can be as small as ``step_tol``."""
-    if np.float32(step_tol) < np.float32(smallest):
+    if not traced and np.float32(step_tol) < np.float32(smallest):
         raise ValueError(
-            f"{caller}: step_tol must be at least min_step_size, got {step_tol:g} below "
+            f"{caller}: step_tol must be at least min_step_size, got {shown} below "
             f"{smallest:g}. No step size can meet it; lower min_step_size as well."
         )
 

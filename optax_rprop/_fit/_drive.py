@@ -33,12 +33,12 @@ class Programs:
         self.run = jax.jit(
             lambda *args: loop().run(*args, length=SEGMENT), donate_argnums=2
         )
-        self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5))
-        self._found_smallest: float | None = None
+        self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5, 6))
+        self._found_smallest: list[float | None] = []
 
     def start(self, limits: Limits, params: Any, args: Any, resume: Any) -> Carry:
         """The carry before the first step, on the devices of the parameters."""
-        sharded = any(
+        sharded = not is_traced(params) and any(
             isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
             for leaf in jax.tree.leaves(params)
         )
@@ -46,11 +46,12 @@ class Programs:
         start = self._loop().start if sharded else self._start
         return start(limits, params, args, resume)
 
-    def smallest_step_size(self, carry: Carry) -> float:
-        """The lower bound of the optimizer's step sizes, 0 where it can't be found."""
-        if self._found_smallest is None:
-            self._found_smallest = self._smallest(carry).item()
-        return self._found_smallest
+    def smallest_step_size(self, carry: Carry) -> float | None:
+        """The lower bound of the step sizes; None where step_tol has no meaning."""
+        if not self._found_smallest:
+            found = self._smallest(carry)
+            self._found_smallest = [None if found is None else found.item()]
+        return self._found_smallest[0]
 
 
 def programs_for(

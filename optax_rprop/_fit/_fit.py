@@ -11,7 +11,6 @@ from optax_rprop._fit import _checks
 from optax_rprop._fit._drive import programs_for, run_on_host
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, reporter
-from optax_rprop._fit._record import knows_step_sizes
 from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._fit._stop import Limits
 from optax_rprop._transform._arrays import rprop
@@ -162,9 +161,8 @@ def fit(
         # A loss or an optimizer that holds traced values shows in what it returns.
         if not is_traced(carry):
             if step_tol is not None:
-                _checks.has_step_sizes("fit", step_tol, knows_step_sizes(carry.state))
                 smallest = programs.smallest_step_size(carry)
-                _checks.step_tol_is_possible("fit", step_tol, smallest)
+                _checks.step_tol_can_be_met("fit", step_tol, smallest)
             with reporter(progress, max_steps) as report:
                 result = run_on_host(
                     programs, limits, args, carry, max_steps, history, report
@@ -172,8 +170,7 @@ def fit(
             if result is not None:
                 return result
     _checks.not_traced("fit", progress)
-    if step_tol is not None:
-        carry = jax.eval_shape(programs.start, limits, params, args, resume)
-        _checks.has_step_sizes("fit", step_tol, knows_step_sizes(carry.state))
-    traced: FitResult = programs.whole(limits, params, args, resume, max_steps, history)
+    traced: FitResult = programs.whole(
+        limits, params, args, resume, max_steps, history, step_tol is not None
+    )
     return traced

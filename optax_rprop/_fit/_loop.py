@@ -9,7 +9,7 @@ import optax
 
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
-from optax_rprop._fit._record import as_row, blank_history, from_rows
+from optax_rprop._fit._record import as_row, blank_history, from_rows, knows_step_sizes
 from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._fit._step import initial_state, remember_best, take_step
 from optax_rprop._fit._stop import RUNNING, Limits, final_status, is_found, reached
@@ -161,9 +161,11 @@ class Loop(NamedTuple):
         loss = jnp.where(is_found(state.best_loss), state.best_loss, jnp.inf)
         return Segment(carry._replace(status=status), history, num_steps, loss)
 
-    def smallest_step_size(self, carry: Carry) -> jax.Array:
-        """The least lower bound of Rprop's step sizes; 0 where a wrapper hides it."""
+    def smallest_step_size(self, carry: Carry) -> jax.Array | None:
+        """The least lower bound of the step sizes; None where step_tol has no meaning."""
         state = carry.state
+        if not knows_step_sizes(state):
+            return None
         return smallest_step_size(self.optimizer, state.params, state.opt_state)
 
     def whole(
@@ -174,9 +176,13 @@ class Loop(NamedTuple):
         resume: FitState | None,
         max_steps: int,
         history: bool,
+        has_step_tol: bool,
     ) -> FitResult:
         """The fit as one program, to be part of another."""
         carry = self.start(limits, params, args, resume)
+        if has_step_tol:
+            smallest = 0.0 if knows_step_sizes(carry.state) else None
+            _checks.step_tol_can_be_met("fit", limits.step_tol, smallest)
         length = -(-max_steps // BLOCK) * BLOCK
         segment = self.run(limits, args, carry, max_steps, max_steps, length=length)
         result = result_of(segment)

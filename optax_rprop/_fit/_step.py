@@ -14,7 +14,7 @@ from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._record import StepRecord, largest_gradient, record
 from optax_rprop._fit._result import FitState
 from optax_rprop._fit._stop import Limits, status_after, update_patience
-from optax_rprop._leaf import finfo, scalar_like, select_tree
+from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
 from optax_rprop._transform._state import rprop_states
 
 # Plain Rprop goes back to the best at most twice in a row: it halves its steps each time.
@@ -48,7 +48,7 @@ def initial_state(
     no_loss = finfo(loss_dtype).max  # finite, since jax_debug_infs looks at it
     return FitState(
         params=params,
-        opt_state=optimizer.init(params),
+        opt_state=varying_like(params, optimizer.init(params)),
         best_params=jax.tree.map(jnp.copy, params),
         best_loss=scalar_like(params, no_loss, loss_dtype),
         best_aux=jax.tree.map(zeros, evaluation.aux),
