@@ -13,6 +13,7 @@ import pytest
 from helpers import assert_same, bowl
 
 from optax_rprop import FitStatus, fit
+from optax_rprop._fit import _drive
 
 START = jnp.zeros(2, "float32")
 
@@ -143,3 +144,50 @@ def test_in_another_thread_progress_works_without_ctrl_c():
     thread.start()
     thread.join(timeout=120)
     assert results[0].num_steps == 30
+
+
+@pytest.mark.parametrize("where", ["_join", "result_of", "FitStatus"])
+def test_ctrl_c_after_the_last_step_loses_nothing(where, monkeypatch):
+    """While the history is joined and the result is made."""
+    usual = getattr(_drive, where)
+
+    def pressed(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return usual(*args)
+
+    pressed.INTERRUPTED = FitStatus.INTERRUPTED
+    monkeypatch.setattr(_drive, where, pressed)
+    result = fit(bowl, START, max_steps=30, progress=lambda *numbers: None)
+    assert result.status is FitStatus.MAX_STEPS
+    assert result.num_steps == 30
+
+
+def test_ctrl_c_at_the_target_is_no_interruption():
+    """The last evaluation of an interrupted fit reaches the target."""
+    start = jnp.asarray([10.0], "float32")
+    result = fit(lambda p: p[0] ** 2, start, target_loss=98.5, progress=interrupting)
+    assert result.status is FitStatus.TARGET_REACHED
+    assert result.num_steps == 1
+
+
+@pytest.mark.parametrize("usual", [signal.SIG_IGN, lambda *args: None, None])
+def test_only_pythons_own_handler_is_replaced(usual, monkeypatch):
+    """A host with a handler of its own, or a job that ignores Ctrl-C, keeps what it has."""
+    before = signal.getsignal(signal.SIGINT)
+    told = []
+
+    def report(*numbers):
+        told.append(signal.getsignal(signal.SIGINT))
+
+    try:
+        if usual is None:  # as in an embedded interpreter, whose handler is not Python's
+            monkeypatch.setattr(signal, "getsignal", lambda signum: None)
+        else:
+            signal.signal(signal.SIGINT, usual)
+        result = fit(bowl, START, max_steps=30, progress=report)
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGINT, before)
+    assert result.status is FitStatus.MAX_STEPS
+    assert told
+    assert set(told) == {usual}
