@@ -352,29 +352,29 @@ SIGNS = {"b": jnp.zeros(1, "int8"), "w": jnp.zeros(2, "int8")}
 
 
 @pytest.mark.parametrize(
-    ("factory", "field", "value", "found"),
+    ("factory", "what", "value", "found"),
     [
-        (rprop, "step_sizes", HALF, "float16[1] instead of float32[1] at leaf ['b'] and 1 more"),
-        (rprop, "prev_signs", HALF, "float16[1] instead of int8[1] at leaf ['b'] and 1 more"),
-        (rprop_8bit, "codes", HALF, "float16[1] instead of uint8[1] at leaf ['b'] and 1 more"),
-        (rprop, "prev_signs", SIGNS | {"w": jnp.zeros(3, "int8")},
+        (rprop, "step_sizes of the state", HALF, "float16[1] instead of float32[1] at leaf ['b'] and 1 more"),
+        (rprop, "prev_signs of the state", HALF, "float16[1] instead of int8[1] at leaf ['b'] and 1 more"),
+        (rprop_8bit, "codes of the state", HALF, "float16[1] instead of uint8[1] at leaf ['b'] and 1 more"),
+        (rprop, "prev_signs of the state", SIGNS | {"w": jnp.zeros(3, "int8")},
          "int8[3] instead of int8[2] at leaf ['w']"),
-        (rprop, "prev_signs", {"w": SIGNS["w"]}, "nothing instead of int8[1] at leaf ['b']"),
-        (rprop, "prev_signs", SIGNS | {"x": SIGNS["b"]},
+        (rprop, "prev_signs of the state", {"w": SIGNS["w"]}, "nothing instead of int8[1] at leaf ['b']"),
+        (rprop, "prev_signs of the state", SIGNS | {"x": SIGNS["b"]},
          "int8[1] instead of nothing at leaf ['x']"),
-        (rprop, "prev_signs", SIGNS | {"x": {}},
+        (rprop, "prev_signs of the state", SIGNS | {"x": {}},
          "the same leaves in PyTreeDef({'b': *, 'w': *, 'x': {}})"),
-        (rprop, "prev_signs", None, "nothing instead of int8[1] at leaf ['b'] and 1 more"),
+        (rprop, "prev_signs of the state", None, "nothing instead of int8[1] at leaf ['b'] and 1 more"),
     ],
 )  # fmt: skip
-def test_a_state_that_init_does_not_make(factory, field, value, found):
+def test_a_state_that_init_does_not_make(factory, what, value, found):
     tx = factory()
     state, *rest = tx.init(W)
-    wrong = (state._replace(**{field: value}), *rest)
+    wrong = (state._replace(**{what.split()[0]: value}), *rest)
     for update in (tx.update, jax.jit(tx.update)):
         with raises(
             ValueError,
-            f"{factory.__name__}.update: {field} of the state must have the structure, "
+            f"{factory.__name__}.update: {what} must have the structure, "
             f"shapes and dtypes that init makes, got {found}. {TARGET}",
         ):
             update(W, wrong)
