@@ -571,7 +571,7 @@ def test_resume_from_another_fit(change, optimizer, start, found, call):
 def test_resume_with_another_rule(first, second):
     """It goes on from the step sizes, signs and loss of the first, as the oracle does."""
     start = jnp.asarray([2.0, -3.0, 0.5], "float32")
-    last = fit(bowls, start, optimizer=RULES[first], max_steps=7).last
+    last = fit(bowls, start, optimizer=RULES[first], max_steps=12).last
     oracle = Oracle(second, 3, np.float32)
     state = last.opt_state[0]
     oracle.delta, oracle.sign = (
