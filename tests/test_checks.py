@@ -5,6 +5,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from helpers import raises
 from messages import messages, unread_messages
@@ -72,7 +73,7 @@ HYPERPARAMETERS = [
         {"learning_rate": math.cos},
         TypeError,
         "rprop: learning_rate must be a number, got the function <built-in function cos>. "
-        "A schedule has nothing to scale: each parameter adapts a step size of its own.",
+        "A schedule has nothing to scale: each parameter adapts its own step size.",
     ),
     (
         {"eta_plus": "1.2"},
@@ -82,13 +83,37 @@ HYPERPARAMETERS = [
     ),
     ({"eta_minus": True}, TypeError, "eta_minus must be a real number, got dtype bool."),
     ({"learning_rate": None}, TypeError, "learning_rate must be a real number, got None"),
+    ({"learning_rate": [0.1]}, TypeError, "a real number, got list."),
+    (
+        {"learning_rate": jax.random.key(0)},
+        TypeError,
+        "a real number, got dtype key<fry>.",
+    ),
     ({"learning_rate": 1j}, TypeError, "a real number, got dtype complex128."),
+    ({"learning_rate": np.complex64(1)}, TypeError, "real number, got dtype complex64."),
+    ({"learning_rate": jnp.complex64(-0.5)}, ValueError, "finite, got -0.5."),  # its part
+    ({"eta_plus": jnp.ones(2, "complex64")}, ValueError, "a scalar, got shape (2,)."),
     (
         {"max_step_size": jnp.ones(3)},
         ValueError,
         "rprop: max_step_size must be a scalar, got shape (3,). For groups of parameters "
-        "with values of their own, use optax.multi_transform.",
+        "with values of their own, use optax.partition.",
     ),
+    # As float32 holds them.
+    ({"learning_rate": 1e39}, ValueError, "got 1e+39, which is inf in float32. It is"),
+    ({"learning_rate": 1e-46}, ValueError, "finite, got 1e-46, which is 0 in float32."),
+    ({"learning_rate": 10**400}, ValueError, "positive and finite, got inf."),
+    ({"learning_rate": -(10**400)}, ValueError, "positive and finite, got -inf."),
+    (
+        {"eta_plus": 1 + 1e-12},
+        ValueError,
+        "greater than 1, got 1.000000000001, which is 1 in float32.",
+    ),
+    ({"eta_plus": 1e39}, ValueError, "greater than 1, got 1e+39, which is inf in"),
+    ({"eta_minus": 1 - 1e-12}, ValueError, "got 0.999999999999, which is 1 in float32."),
+    ({"eta_minus": 1e-46}, ValueError, "0 and 1, got 1e-46, which is 0 in float32."),
+    ({"min_step_size": 1e39}, ValueError, "at least 0, got 1e+39, which is inf in"),
+    ({"max_step_size": 1e-46}, ValueError, "positive, got 1e-46, which is 0 in float32."),
 ]
 
 GRID = [
@@ -105,7 +130,9 @@ GRID = [
         "rprop_8bit: min_step_size must be positive and in the normal range of float32, "
         "got 0. It is a step size, in the units of the parameters.",
     ),
-    ({"learning_rate": float("inf")}, ValueError, "in the normal range of float32, got"),
+    ({"learning_rate": 1e39}, ValueError, "in the normal range of float32, got 1e+39."),
+    ({"learning_rate": 1e-46}, ValueError, "in the normal range of float32, got 1e-46."),
+    ({"max_step_size": 10**400}, ValueError, "in the normal range of float32, got inf."),
     (
         {"max_step_size": 4.0},
         ValueError,
@@ -158,14 +185,14 @@ UPDATES = [
         {"dense": PARAMS["dense"] | {"bias": jnp.ones(2, "float32")}},
         ValueError,
         "rprop.update: every gradient must have the shape of its parameter, got leaf "
-        "['dense']['bias'] of dtype float32 and shape (2,) where the state has step sizes of shape (3,). "
-        "Call init again after changing the model.",
+        "['dense']['bias'] of float32[2] where the state has an array of shape (3,). Call "
+        "init again after changing the model.",
     ),
     (
         {"dense": PARAMS["dense"] | {"bias": jnp.ones(3, "complex64")}},
         ValueError,
-        "got leaf ['dense']['bias'] of dtype complex64 and shape (3,) where the state has "
-        "step sizes of shape (3,).",
+        "got leaf ['dense']['bias'] of complex64[3] where the state has an array of shape "
+        "(3,).",
     ),
 ]
 
@@ -229,16 +256,17 @@ def test_parameters_name_every_wrong_leaf(init):
     with raises(
         TypeError,
         "rprop.init: every parameter must be a floating-point or complex array, got leaf "
-        "['mask'] of dtype bool, leaf ['step'] of dtype int32. Leave such leaves out with "
-        "optax.masked, or make them None.",
+        "['mask'] of dtype bool, leaf ['step'] of dtype int32. Make such a leaf a float, "
+        "or keep it out of the parameters: as None, as data, or with nnx.split or "
+        "equinox.partition.",
     ):
         init(params)
 
 
 def test_parameters_that_are_no_arrays():
-    with raises(TypeError, "got leaf ['name'] of str. Leave such leaves out"):
+    with raises(TypeError, "got leaf ['name'] of str. Make such a leaf a float"):
         rprop().init({"name": "dense"})
-    with raises(TypeError, "got the only leaf of dtype int64. Leave such leaves out"):
+    with raises(TypeError, "got the only leaf of dtype int64. Make such a leaf a float"):
         rprop().init(3)
 
 
@@ -251,12 +279,35 @@ def test_gradients(gradients, kind, message):
         jax.jit(tx.update)(gradients, tx.init(PARAMS))
 
 
+@pytest.mark.parametrize("factory", [rprop, rprop_8bit])
+def test_gradients_and_parameters_of_different_shapes(factory):
+    tx = factory()
+    bias = PARAMS["dense"] | {"bias": jnp.ones(2, "float32")}
+    z = jnp.ones(3, "complex64")
+    for gradients, state, params, found in (
+        (PARAMS, tx.init(PARAMS), {"dense": bias}, "leaf ['dense']['bias'] of float32[3] "
+         "for a parameter of float32[2] where the state has an array of shape (3,)"),
+        # As large as the coordinates, and yet no gradient.
+        (jnp.ones((3, 2), "float32"), tx.init(z), z, "the only leaf of float32[3,2] for a "
+         "parameter of complex64[3] where the state has an array of shape (3, 2)"),
+    ):  # fmt: skip
+        for update in (tx.update, jax.jit(tx.update)):
+            with raises(
+                ValueError,
+                f"{factory.__name__}.update: every gradient must have the shape of its "
+                f"parameter, got {found}. Call init again after changing the model.",
+            ):
+                update(gradients, state, params)
+
+
 @pytest.mark.parametrize(("value", "kind", "message"), LOSSES)
 def test_losses(value, kind, message):
     tx = rprop(variant="irprop+")
     state = tx.init(PARAMS)
     with raises(kind, message):
         tx.update(PARAMS, state, value=value)
+    with raises(kind, message):  # a str can't be traced
+        jax.jit(lambda p, s: tx.update(p, s, value=value))(PARAMS, state)
 
 
 @pytest.mark.parametrize("scale_by", [scale_by_rprop, scale_by_rprop_8bit])
@@ -271,84 +322,116 @@ def test_the_state_of_something_else(scale_by):
         tx.update(PARAMS, ())
 
 
-@pytest.mark.parametrize(
-    ("scale_by", "field", "dtype"),
-    [
-        (scale_by_rprop, "prev_signs", "int8"),
-        (scale_by_rprop, "step_sizes", "float32 or float64"),
-        (scale_by_rprop_8bit, "codes", "uint8"),
-    ],
-)
-def test_a_state_cast_to_another_dtype(scale_by, field, dtype):
-    tx = scale_by()
-    state = tx.init(PARAMS)
-    cast = jax.tree.map(lambda leaf: leaf.astype("float16"), getattr(state, field))
-    with raises(
-        TypeError,
-        f"{scale_by.__name__}.update: {field} of the state must be {dtype}, got leaf ['dense']['bias'] of dtype float16, leaf ['dense']['kernel'] "
-        "of dtype float16. A checkpoint restored into another dtype is cast without a "
-        "word; make the target with init.",
-    ):
-        tx.update(PARAMS, state._replace(**{field: cast}))
-
-
-TARGET = (
-    "A checkpoint restored into another dtype is cast without a word; make the target "
-    "with init."
-)
+TARGET = "A checkpoint restored into another dtype is cast silently; make the target with init."
 
 
 @pytest.mark.parametrize(
     ("factory", "field", "value", "found"),
     [
-        (scale_by_rprop, "prev_value", jnp.ones(2, "float32"), "float32 and shape (2,)"),
-        (scale_by_rprop, "prev_value", jnp.ones((), "int32"), "int32 and shape ()"),
-        (
-            scale_by_rprop_8bit,
-            "min_step_size",
-            jnp.ones((), "int32"),
-            "int32 and shape ()",
-        ),
+        (scale_by_rprop, "prev_value", jnp.ones(2, "float32"), "float32[2]"),
+        (scale_by_rprop, "prev_value", jnp.ones((), "int32"), "int32[]"),
+        (scale_by_rprop_8bit, "min_step_size", jnp.ones((), "int32"), "int32[]"),
+        (scale_by_rprop_8bit, "prev_value", None, "NoneType[]"),
     ],
 )
 def test_a_scalar_of_the_state(factory, field, value, found):
     tx = factory()
-    with raises(
-        TypeError,
-        f"{factory.__name__}.update: {field} of the state must be a floating-point "
-        f"scalar, got dtype {found}. {TARGET}",
-    ):
-        tx.update(PARAMS, tx.init(PARAMS)._replace(**{field: value}))
+    state = tx.init(PARAMS)._replace(**{field: value})
+    for update in (tx.update, jax.jit(tx.update)):
+        with raises(
+            TypeError,
+            f"{factory.__name__}.update: {field} of the state must be a floating-point "
+            f"scalar, got {found}. {TARGET}",
+        ):
+            update(PARAMS, state)
+
+
+W = {"b": jnp.ones(1, "float32"), "w": jnp.ones(2, "float32")}
+HALF = {"b": jnp.ones(1, "float16"), "w": jnp.ones(2, "float16")}
+SIGNS = {"b": jnp.zeros(1, "int8"), "w": jnp.zeros(2, "int8")}
 
 
 @pytest.mark.parametrize(
-    ("signs", "found"),
+    ("factory", "what", "value", "found"),
     [
-        ({"v": jnp.zeros(2, "int8")}, "[(\"leaf ['v']\", (2,))]"),
-        ({"w": jnp.zeros(1, "int8")}, "[(\"leaf ['w']\", (1,))]"),
-        ({}, "[]"),
+        (rprop, "step_sizes of the state", HALF, "float16[1] instead of float32[1] at leaf ['b'] and 1 more"),
+        (rprop, "prev_signs of the state", HALF, "float16[1] instead of int8[1] at leaf ['b'] and 1 more"),
+        (rprop_8bit, "codes of the state", HALF, "float16[1] instead of uint8[1] at leaf ['b'] and 1 more"),
+        (rprop, "prev_signs of the state", SIGNS | {"w": jnp.zeros(3, "int8")},
+         "int8[3] instead of int8[2] at leaf ['w']"),
+        (rprop, "prev_signs of the state", {"w": SIGNS["w"]}, "nothing instead of int8[1] at leaf ['b']"),
+        (rprop, "prev_signs of the state", SIGNS | {"x": SIGNS["b"]},
+         "int8[1] instead of nothing at leaf ['x']"),
+        (rprop, "prev_signs of the state", SIGNS | {"x": {}},
+         "the same leaves in PyTreeDef({'b': *, 'w': *, 'x': {}})"),
+        (rprop, "prev_signs of the state", None, "nothing instead of int8[1] at leaf ['b'] and 1 more"),
+    ],
+)  # fmt: skip
+def test_a_state_that_init_does_not_make(factory, what, value, found):
+    tx = factory()
+    state, *rest = tx.init(W)
+    wrong = (state._replace(**{what.split()[0]: value}), *rest)
+    for update in (tx.update, jax.jit(tx.update)):
+        with raises(
+            ValueError,
+            f"{factory.__name__}.update: {what} must have the structure, "
+            f"shapes and dtypes that init makes, got {found}. {TARGET}",
+        ):
+            update(W, wrong)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step_sizes", W | {"w": jnp.asarray([1, -1], "float32")}),
+        ("step_sizes", W | {"w": jnp.asarray([1, math.nan], "float32")}),
+        ("prev_signs", SIGNS | {"w": jnp.asarray([1, 2], "int8")}),
+        ("prev_signs", SIGNS | {"w": jnp.asarray([1, -2], "int8")}),
     ],
 )
-def test_signs_of_another_model(signs, found):
-    tx, params = scale_by_rprop(), {"w": jnp.ones(2)}
+def test_numbers_that_no_state_holds(field, value):
+    """What is traced has none yet."""
+    tx = scale_by_rprop()
+    state = tx.init(W)._replace(**{field: value})
     with raises(
         ValueError,
-        "scale_by_rprop.update: prev_signs of the state must have the leaves and the shapes of its step_sizes, "
-        f"[(\"leaf ['w']\", (2,))], got {found}. {TARGET}",
+        "scale_by_rprop.update: the state must hold step sizes of at least 0 and signs of "
+        f"-1, 0 or 1, got others. {TARGET}",
     ):
-        tx.update(params, tx.init(params)._replace(prev_signs=signs))
+        tx.update(W, state)
+    jax.jit(tx.update)(W, state)
 
 
 def test_step_sizes_narrower_than_the_parameters(x64):
     tx, params = rprop(), {"w": jnp.ones(2, "float64"), "b": jnp.ones(2, "float32")}
     narrow = tx.init(jax.tree.map(lambda p: p.astype("float32"), params))
     with raises(
-        TypeError,
-        "rprop.update: step_sizes of the state must be float64 for parameters that are, "
-        f"got leaf ['w'] of float32 for float64. {TARGET}",
+        ValueError,
+        "got float32[2] instead of float64[2] at leaf ['w']. A checkpoint restored",
     ):
         tx.update(params, narrow, params)
     tx.update(params, tx.init(params), params)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 0.125), ("min_step_size", 2.0**-20), ("max_step_size", 2.0)],
+)
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_a_derivative_on_the_grid(derivative, name, value):
+    def step(number):
+        tx = rprop_8bit(**{name: number})
+        return tx.update(jnp.float32(1), tx.init(jnp.float32(1)))[0]
+
+    for function in (step, jax.jit(step)):
+        with raises(
+            TypeError,
+            "rprop_8bit: learning_rate and the bounds must not be differentiated, got a "
+            "derivative. On the grid it is zero everywhere; rprop has one with respect to "
+            "learning_rate.",
+        ):
+            derivative(function)(value)
+    assert jax.jit(step)(value) == -0.125
 
 
 def test_arrays_of_another_library():
@@ -359,7 +442,7 @@ def test_arrays_of_another_library():
         TypeError, "learning_rate must be a real number, got dtype torch.float32"
     ):
         rprop(Tensor())
-    with raises(TypeError, "got the only leaf of dtype torch.float32. Leave such leaves"):
+    with raises(TypeError, "got the only leaf of dtype torch.float32. Make such a leaf"):
         rprop().init(Tensor())
 
 

@@ -186,19 +186,27 @@ NOISE = (
 )
 ADVICE = {
     FitStatus.TARGET_REACHED: "The loss is at or below target_loss: done.",
-    FitStatus.STEP_CONVERGED: "No coordinate steps further than step_tol any more: a "
-    f"minimum to that precision in the parameters, or noise.{NOISE}",
+    FitStatus.STEP_CONVERGED: "Every parameter with a gradient has a step size of at "
+    f"most step_tol: a minimum to that precision in the parameters, or noise.{NOISE}",
     FitStatus.STATIONARY: "Every gradient is exactly zero: a minimum, a saddle or a "
     "plateau. If the loss is not what you hoped for, start elsewhere.",
     FitStatus.STALLED: "The best loss has not improved by rtol for patience steps: as "
     f"good as it gets, or a plateau.{NOISE}",
     FitStatus.NONFINITE: "No finite loss could be found again. Check the loss at the "
-    "initial parameters, or start with a smaller learning_rate; with history=False, "
-    "jax_debug_nans finds the operation.",
+    "initial parameters, or start with a smaller learning_rate; jax_debug_nans finds the "
+    "operation.",
     FitStatus.INTERRUPTED: "Interrupted by Ctrl-C: the result is what was found until "
     "then. Go on with resume=result.last.",
     FitStatus.MAX_STEPS: "All max_steps were taken. If the loss still falls, go on with "
     f"resume=result.last.{NOISE}",
+    FitStatus.NAN_GRADIENT: "The loss is finite, and gradients are NaN: those parameters "
+    "have not moved. The derivative of jnp.where(x > 0, jnp.sqrt(x), 0) is NaN below 0, "
+    "for example: choose a safe x with a jnp.where inside; jax_debug_nans finds the "
+    "operation.",
+    FitStatus.WORSE_THAN_BEST: "The fit came to rest at a place with a smaller gradient "
+    "but a worse loss than the best: a step led away, and none led back. result.params "
+    "are those of step result.best_step, and no minimum. Start with a smaller "
+    "learning_rate.",
 }
 
 

@@ -8,21 +8,42 @@ import numpy as np
 import optax
 import pytest
 from helpers import raises
+from oracle import Oracle
 
-from optax_rprop import fit, rprop, rprop_8bit, streaming_value_and_grad
+from optax_rprop import (
+    VARIANTS,
+    FitStatus,
+    fit,
+    rprop,
+    rprop_8bit,
+    streaming_value_and_grad,
+)
 
 X = jnp.zeros(2, "float32")
+RULES = {variant: rprop(variant=variant) for variant in VARIANTS}
+in_jit_and_not = pytest.mark.parametrize("call", [lambda f: f, jax.jit], ids=["", "jit"])
+step_tol_in_jit_and_not = pytest.mark.parametrize(
+    "call",
+    [
+        lambda f: f,
+        pytest.param(
+            jax.jit,
+            marks=pytest.mark.xfail(
+                raises=AttributeError, reason="a traced array has no sharding"
+            ),
+        ),
+    ],
+    ids=["", "jit"],
+)
 
 
 def loss_fn(params, *args):
     return jnp.sum(params**2)
 
 
-class Unhashable:
-    __hash__ = None
-
-    def __call__(self, params):
-        return loss_fn(params)
+def bowls(params):
+    """Its gradient is exact, however it is compiled."""
+    return jnp.sum(params * params * jnp.asarray([1.0, 4.0, 0.25], params.dtype))
 
 
 ARGUMENTS = [
@@ -33,17 +54,24 @@ ARGUMENTS = [
         "loss_fn(params, *args).",
     ),
     (
-        {"loss_fn": Unhashable()},
+        {"l2": 0.1},
         TypeError,
-        "fit: loss_fn must be hashable, got Unhashable. What was compiled is found by it again; "
-        "pass arrays as args, and wrap it in a plain function.",
+        "fit: keyword arguments must be its own, got l2. Data goes by position, "
+        "fit(loss_fn, params, x, y); settings of Rprop go into optimizer=rprop(...).",
+    ),
+    (
+        {"learning_rate": 0.1, "momentum": 0.9},
+        TypeError,
+        "keyword arguments must be its own, got learning_rate, momentum.",
     ),
     (
         {"optimizer": optax.MultiSteps(rprop(), 2)},
         TypeError,
         "fit: optimizer must be an Optax transformation, got MultiSteps. rprop() is the "
-        "default; optax.MultiSteps has a gradient_transformation().",
+        "default; for a MultiSteps ms pass "
+        "optax.GradientTransformationExtraArgs(ms.init, ms.update).",
     ),
+    ({"optimizer": rprop}, TypeError, "an Optax transformation, got function."),
     (
         {"max_steps": 0},
         ValueError,
@@ -99,17 +127,29 @@ ARGUMENTS = [
         "fit: rtol must be at least 0 and less than 1, got -0.001. It is the relative "
         "improvement that patience waits for; 1e-4 is the default.",
     ),
+    ({"rtol": 1}, ValueError, "fit: rtol must be at least 0 and less than 1, got 1."),
+    ({"rtol": None}, TypeError, "fit: rtol must be a real number, got NoneType."),
+    (
+        {"has_aux": 1},
+        TypeError,
+        "fit: has_aux must be True or False, got dtype int64. Data goes by position, after "
+        "params.",
+    ),
+    ({"history": None}, TypeError, "fit: history must be True or False, got NoneType."),
+    ({"history": X}, TypeError, "fit: history must be True or False, got dtype float32."),
     (
         {"progress": "sometimes"},
         TypeError,
         "fit: progress must be True, False, 'always' or a function, got 'sometimes'. A "
-        "function is called with num_steps, loss and step_size.",
+        "function is called with num_steps, loss and step_size; True makes a bar.",
     ),
+    ({"progress": None}, TypeError, "'always' or a function, got NoneType. A function"),
     (
         {"params": jnp.arange(3, dtype="int32")},
         TypeError,
         "fit: every parameter must be a floating-point or complex array, got the only leaf "
-        "of dtype int32.",
+        "of dtype int32. Make such a leaf a float, or keep it out of the parameters: as "
+        "None, as data, or with nnx.split or equinox.partition.",
     ),
     (
         {"params": jnp.zeros((0, 3))},
@@ -150,17 +190,57 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(("arguments", "kind", "message"), ARGUMENTS)
 def test_arguments(arguments, kind, message):
+    arguments = {"loss_fn": loss_fn, "params": X} | arguments
     with raises(kind, message):
-        fit(**({"loss_fn": loss_fn, "params": X} | arguments))
+        fit(**arguments)
+    with raises(kind, message):
+        jax.jit(lambda params: fit(**arguments | {"params": params}).loss)(
+            arguments["params"]
+        )
 
 
-def test_a_step_tol_without_step_sizes():
-    with pytest.raises(
+def test_numbers_beyond_every_loss_and_every_run():
+    assert fit(loss_fn, X + 1, patience=2**40, max_steps=2).num_steps == 2
+    result = fit(loss_fn, X + 1, target_loss=10**400)
+    assert result.status is FitStatus.TARGET_REACHED
+
+
+@step_tol_in_jit_and_not
+def test_a_step_tol_without_step_sizes(call):
+    with raises(
         ValueError,
-        match=r"fit: step_tol must be None for an optimizer without step sizes, got .+. "
-        r"Only Rprop has them; use target_loss or patience.",
+        "fit: step_tol must be None for an optimizer without step sizes, got 0.001. Only "
+        "Rprop has them, where no wrapper hides which parameter they belong to; use "
+        "target_loss or patience.",
     ):
-        fit(loss_fn, X, optimizer=optax.adam(0.1), step_tol=1e-3)
+        call(lambda p: fit(loss_fn, p, optimizer=optax.adam(0.1), step_tol=1e-3).loss)(X)
+
+
+@step_tol_in_jit_and_not
+def test_a_step_tol_with_step_sizes(call):
+    def loss(params):
+        return fit(loss_fn, params, step_tol=1e-3).loss
+
+    assert call(loss)(X + 1) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "smallest"),
+    [
+        (rprop(), "1e-06"),
+        (rprop(1.0, min_step_size=1e-3), "0.001"),
+        (rprop_8bit(), "9.53674e-07"),
+        (rprop_8bit(min_step_size=2**-10), "0.000976562"),
+        (optax.chain(optax.clip(1.0), rprop(variant="irprop+")), "1e-06"),
+    ],
+)
+def test_a_step_tol_that_no_step_size_meets(optimizer, smallest):
+    with raises(
+        ValueError,
+        f"fit: step_tol must be at least min_step_size, got 1e-07 below {smallest}. No "
+        "step size can meet it; lower min_step_size as well.",
+    ):
+        fit(loss_fn, X, optimizer=optimizer, step_tol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +274,8 @@ STREAMED = [
      "shape (2,). "),
     (loss_fn, [1, 2], [np.ones(3)], TypeError, "streaming_value_and_grad: every parameter must be a floating-point "
      "or complex array, got leaf [0] of dtype int64, leaf [1] of dtype int64. "),
+    (lambda p, x: (p[0], x), X, [np.ones(3)], TypeError, "streaming_value_and_grad: loss_fn must return a "
+     "real floating-point number, got tuple. Something beside the loss can't be streamed."),
 ]  # fmt: skip
 
 
@@ -206,38 +288,180 @@ def test_streamed_batches(loss_fn, params, batches, kind, message):
 def test_streamed_loss():
     with raises(TypeError, "streaming_value_and_grad: loss_fn must be a function, got "):
         streaming_value_and_grad("mse")
-    with raises(TypeError, "streaming_value_and_grad: loss_fn must be hashable, got "):
-        streaming_value_and_grad(Unhashable())
 
 
-def test_data_that_is_none():
+class Series:
+    """Like that of pandas: an array to NumPy, and none to JAX."""
+
+    dtype, shape = np.dtype("float64"), (3,)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.ones(3)
+
+
+DELETED = jnp.zeros(2, "float32")
+DELETED.delete()
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        ((X, rprop()), "leaf [1].init of function, leaf [1].update of function"),
+        ((X, X, {"y": "a"}), "leaf [2]['y'] of str"),
+        ((X, np.array([1, "a"], object)), "leaf [1] of dtype object"),
+        ((X, np.array(["a"])), "leaf [1] of dtype <U1"),
+        ((X, Series()), "leaf [1] of Series"),
+        (({"w": Series()},), "leaf [0]['w'] of Series"),
+        ((X, DELETED), "leaf [1] of a deleted array"),
+        (([DELETED], X), "leaf [0][0] of a deleted array"),
+        ((X, 2**31), "leaf [1] of the int 2147483648"),
+        ((X, -(2**31) - 1), "leaf [1] of the int -2147483649"),
+    ],
+)
+def test_what_is_no_data(args, found, no_x64):
+    message = (
+        "fit: params and args must hold arrays and numbers that JAX can use, got "
+        f"{found} in (params, *args). What follows params is data, a pandas object as "
+        ".to_numpy(); all else has a name, such as optimizer=rprop()."
+    )
+    with raises(TypeError, message):
+        fit(loss_fn, *args)
+    with raises(TypeError, message):
+        jax.jit(lambda: fit(loss_fn, *args).loss)()
+
+
+def test_wrong_parameters_come_before_wrong_data():
+    with raises(TypeError, "every parameter must be a floating-point or complex array"):
+        fit(loss_fn, {"w": X, "name": "a"}, "data")
+
+
+@in_jit_and_not
+@pytest.mark.parametrize(
+    ("loss", "args", "takes", "count"),
+    [
+        (lambda p, x, y: loss_fn(p), (X,), "(p, x, y)", 1),
+        (lambda p, x, y: loss_fn(p), (X, X, X), "(p, x, y)", 3),
+        (lambda p: loss_fn(p), (X,), "(p)", 1),
+        (lambda p, *, l2: loss_fn(p), (), "(p, *, l2)", 0),
+    ],
+)
+def test_missing_and_surplus_data(loss, args, takes, count, call):
     with raises(
         TypeError,
-        "fit: args must hold arrays, got leaf [0].init of function, leaf [0].update of "
-        "function. What follows params is data; all else has a name, such as "
-        "optimizer=rprop().",
+        f"fit: args must be the data that loss_fn{takes} takes after params, got {count} "
+        "of them. Call fit(loss_fn, params, *args); functools.partial binds keywords.",
     ):
-        fit(loss_fn, X, rprop(variant="rprop-"))
+        call(lambda p: fit(loss, p, *args).loss)(X)
+
+
+@in_jit_and_not
+@pytest.mark.parametrize(
+    ("loss", "error"),
+    [
+        (lambda p: float(p[0]), "ConcretizationTypeError"),
+        (lambda p: np.sum(np.tanh(p)), "TracerArrayConversionError"),
+        (lambda p: p[0] if p[0] > 0 else p[1], "TracerBoolConversionError"),
+        (lambda p: [p[0], p[1]][p[0].astype(int)], "TracerIntegerConversionError"),
+    ],
+)
+def test_a_loss_that_needs_values(loss, error, call):
     with raises(
-        TypeError, "every parameter must be a floating-point or complex array, got"
+        TypeError,
+        "fit: loss_fn must compute with jax.numpy, got an operation that needs a value: "
+        f"{error}. It is traced, so use jnp instead of numpy and float(), and jnp.where "
+        "instead of if.",
     ):
-        fit(loss_fn, {"w": X, "name": "a"})
+        call(lambda p: fit(loss, p).loss)(X)
 
 
-def test_resume_with_the_rules_of_other_leaves():
-    a, b = rprop(), rprop(variant="rprop-")
-    start = {"x": X, "y": X}
+@in_jit_and_not
+@pytest.mark.parametrize(
+    ("rules", "data"), [({}, "float32[6,5]"), ({"microbatch_size": 3}, "float32[3,5]")]
+)
+def test_an_error_in_the_loss_tells_its_arguments(rules, data, call):
+    def loss(params, x):
+        return jnp.sum(x @ params["w"])
 
-    def loss(params):
-        return loss_fn(params["x"]) + loss_fn(params["y"])
+    x = jnp.ones((6, 5), "float32")
+    with pytest.raises(TypeError, match="dot_general requires") as caught:
+        call(lambda p: fit(loss, p, x, **rules).loss)({"w": X})
+    assert (
+        f"fit called loss_fn(params, *args) with {{'w': 'float32[2]'}}, {data}."
+        in caught.value.__notes__
+    )
 
-    def groups(rules):
-        return optax.multi_transform(rules, {"x": "x", "y": "y"})
 
-    last = fit(loss, start, optimizer=groups({"x": a, "y": b}), max_steps=3).last
-    fit(loss, start, optimizer=groups({"y": b, "x": a}), max_steps=3, resume=last)
-    with raises(ValueError, "got one with others"):
-        fit(loss, start, optimizer=groups({"x": b, "y": a}), max_steps=3, resume=last)
+def loss_and_aux(params, data):
+    return jnp.mean((params[0] - data) ** 2), params * data[0]
+
+
+def of_data(x):
+    return fit(loss_and_aux, X, x * DATA, has_aux=True, max_steps=2)
+
+
+def of_slices(x):
+    def loss(params, data):
+        return loss_and_aux(params, data)[0]
+
+    return fit(loss, X, x * DATA, microbatch_size=2, max_steps=2)
+
+
+def of_start(x):
+    return fit(loss_fn, X + x, max_steps=2)
+
+
+def of_closure(x):
+    return fit(lambda params: x * loss_fn(params), X + 1, max_steps=2)
+
+
+def of_setting(name):
+    return lambda x: fit(loss_fn, X + 1, optimizer=rprop(**{name: x}), max_steps=2)
+
+
+DATA = jnp.ones(4, "float32")
+DERIVATIVES = [
+    pytest.param(run, at, part, id=f"{part} of {name}")
+    for name, run, at in (
+        ("data", of_data, 1.0),
+        ("slices", of_slices, 1.0),
+        ("start", of_start, 1.0),
+        ("closure", of_closure, 1.0),
+        ("learning_rate", of_setting("learning_rate"), 0.1),
+        ("eta_minus", of_setting("eta_minus"), 0.5),
+        ("eta_plus", of_setting("eta_plus"), 1.2),
+        ("min_step_size", of_setting("min_step_size"), 1e-6),
+        ("max_step_size", of_setting("max_step_size"), 50.0),
+    )
+    for part in (["params", "loss", "aux"] if name == "data" else ["params", "loss"])
+]
+
+
+@pytest.mark.parametrize(("run", "at", "part"), DERIVATIVES)
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_a_derivative_through_a_fit(derivative, run, at, part):
+    def summed(x):
+        return jnp.sum(getattr(run(x), part))
+
+    for function in (
+        derivative(summed),
+        derivative(jax.jit(summed)),
+        jax.jit(derivative(summed)),
+    ):
+        with raises(
+            TypeError,
+            "fit: its inputs must not be differentiated, got a derivative through fit. "
+            "Rprop follows signs, so it would be zero without being right. Take it of the "
+            "solution (docs/fit.md, Derivatives), or pass the inputs through "
+            "jax.lax.stop_gradient.",
+        ):
+            function(at)
+
+
+def test_a_derivative_beside_a_fit():
+    def summed(x):
+        return of_data(jax.lax.stop_gradient(x)).loss + 3 * x
+
+    assert jax.grad(summed)(1.0) == 3
 
 
 def test_progress_inside_jit():
@@ -247,6 +471,35 @@ def test_progress_inside_jit():
         "one program that reports nothing before its end.",
     ):
         jax.jit(lambda p: fit(loss_fn, p, progress=True).loss)(X)
+    with raises(
+        ValueError, "fit: progress must be False inside jit or vmap, got 'always'"
+    ):
+        jax.vmap(lambda p: fit(loss_fn, p, progress="always").loss)(X[:, None])
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "eta_plus"])
+def test_progress_where_only_a_hyperparameter_is_traced(name):
+    told = []
+
+    @jax.jit
+    def run(number):
+        optimizer = rprop(**{name: number})
+        return fit(loss_fn, X, optimizer=optimizer, progress=told.append).loss
+
+    with raises(
+        ValueError, "must be False inside jit or vmap, got <built-in method append"
+    ):
+        run(1.5)
+    assert told == []
+
+
+def test_a_bar_of_tqdm():
+    tqdm = pytest.importorskip("tqdm", reason="tqdm is not installed")
+    for bar in (tqdm.tqdm(total=3, disable=True), tqdm.tqdm):
+        with raises(
+            TypeError, f"'always' or a function, got {type(bar).__name__}. A func"
+        ):
+            fit(loss_fn, X, progress=bar)
 
 
 def test_progress_without_tqdm(monkeypatch):
@@ -259,59 +512,77 @@ def test_progress_without_tqdm(monkeypatch):
         fit(loss_fn, X, progress=True)
 
 
-def test_resume():
-    last = fit(loss_fn, X, max_steps=1).last
-    same = "Pass result.last of a fit with the same loss, optimizer and parameters."
-    with raises(TypeError, f"fit: resume must be a FitState, got dict. {same}"):
-        fit(loss_fn, X, resume={"params": X})
-    with raises(TypeError, f"fit: resume must be a FitState, got str. {same}"):
-        fit(loss_fn, X, resume="checkpoints")
-
-    def loss_of_list(params):
-        return loss_fn(params[0])
-
-    other = jax.tree.structure(fit(loss_of_list, [X], max_steps=1).last)
-    with raises(
-        ValueError,
-        f"fit: resume must have the structure {other}, got {jax.tree.structure(last)}. "
-        f"{same}",
-    ):
-        fit(loss_of_list, [X], resume=last)
-    with raises(
-        ValueError,
-        "fit: resume must fit the parameters and the optimizer, got leaf .params of dtype "
-        "float32 and shape (2,) instead of dtype float32 and shape (3,)",
-    ):
-        fit(loss_fn, jnp.zeros(3, "float32"), resume=last)
-    signs = last.opt_state[0].prev_signs.astype("float32")
-    wrong = (last.opt_state[0]._replace(prev_signs=signs), *last.opt_state[1:])
-    with raises(
-        ValueError,
-        "fit: resume must fit the parameters and the optimizer, got leaf "
-        ".opt_state[0].prev_signs of dtype float32 and shape (2,) instead of dtype int8 "
-        f"and shape (2,). {same}",
-    ):
-        fit(loss_fn, X, resume=last._replace(opt_state=wrong))
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "rules"),
-    [
-        (rprop(variant="rprop+"), "rprop 'rprop+'"),
-        (rprop_8bit(), "rprop_8bit 'irprop-'"),
-        (optax.chain(optax.clip(1.0), rprop(variant="rprop-")), "rprop 'rprop-'"),
-        (optax.adam(0.1), "none of Rprop"),
-    ],
+SAME = (
+    "Pass result.last of a fit with the same parameters and the same kind of optimizer."
 )
-def test_resume_with_another_rule(optimizer, rules):
-    last = fit(loss_fn, X, max_steps=1).last
+
+
+@pytest.mark.parametrize("resume", [{"params": X}, "checkpoints"])
+def test_resume_from_something_else(resume):
+    kind = type(resume).__name__
+    with raises(TypeError, f"fit: resume must be a FitState, got {kind}. {SAME}"):
+        fit(loss_fn, X, resume=resume)
+
+
+def lanes(x):
+    return jax.vmap(lambda x: fit(loss_fn, x, max_steps=1).last)(jnp.stack([x, x]))
+
+
+def with_state(state):
+    return lambda last: last._replace(opt_state=state)
+
+
+@in_jit_and_not
+@pytest.mark.parametrize(
+    ("change", "optimizer", "start", "found"),
+    [
+        (with_state(optax.adam(0.1).init(X)), rprop(), X,
+         "nothing instead of float32[2] at leaf .opt_state[0].step_sizes and 5 more"),
+        (with_state(rprop_8bit().init(X)), rprop(), X,
+         "nothing instead of float32[2] at leaf .opt_state[0].step_sizes and 3 more"),
+        (lambda last: last, rprop_8bit(), X,
+         "nothing instead of uint8[2] at leaf .opt_state[0].codes and 3 more"),
+        (lambda last: last, optax.adam(0.1), X,
+         "nothing instead of int32[] at leaf .opt_state[0].count and 5 more"),
+        (lambda last: last, optax.chain(optax.clip(1.0), rprop()), X,
+         "nothing instead of float32[2] at leaf .opt_state[1][0].step_sizes and 5 more"),
+        (lambda last: last, rprop(), jnp.zeros(3, "float32"),
+         "float32[2] instead of float32[3] at leaf .params and 3 more"),
+        (lambda last: last._replace(best_step=jnp.zeros((), "int8")), rprop(), X,
+         "int8[] instead of int32[] at leaf .best_step"),
+        (lambda last: last._replace(best_aux=()), rprop(), X, "the same leaves in PyTreeDef"),
+        (lambda last: lanes(last.params), rprop(), X,
+         "float32[2,2] instead of float32[2] at leaf .params and 12 more"),
+    ],
+)  # fmt: skip
+def test_resume_from_another_fit(change, optimizer, start, found, call):
+    last = change(fit(loss_fn, X, max_steps=1).last)
+    hint = "" if "PyTreeDef" in found else f". {SAME}"
     with raises(
         ValueError,
-        "fit: resume must come from a fit with the rules of the optimizer, "
-        f"{rules}, got one with others. The step sizes and signs of one rule mean "
-        "something else to another; pass the optimizer of that fit.",
+        "fit: resume must have the structure, shapes and dtypes that init makes, got "
+        f"{found}{hint}",
     ):
-        fit(loss_fn, X, resume=last, optimizer=optimizer)
-    lanes = jax.vmap(lambda x: fit(loss_fn, x, max_steps=1).last)(jnp.stack([X, X]))
-    with raises(ValueError, "got one with others"):
-        fit(loss_fn, X, resume=lanes, optimizer=optimizer)
+        call(lambda p: fit(loss_fn, p, resume=last, optimizer=optimizer).loss)(start)
+
+
+@pytest.mark.parametrize("first", VARIANTS)
+@pytest.mark.parametrize("second", VARIANTS)
+def test_resume_with_another_rule(first, second):
+    """It goes on from the step sizes, signs and loss of the first, as the oracle does."""
+    start = jnp.asarray([2.0, -3.0, 0.5], "float32")
+    last = fit(bowls, start, optimizer=RULES[first], max_steps=12).last
+    oracle = Oracle(second, 3, np.float32)
+    state = last.opt_state[0]
+    oracle.delta, oracle.sign = (
+        list(np.asarray(state.step_sizes)),
+        state.prev_signs.tolist(),
+    )
+    oracle.error = state.prev_value.item()
+    assert any(oracle.sign)
+    params = np.asarray(last.params)
+    for steps in range(1, 13):
+        value, gradient = jax.value_and_grad(bowls)(params)
+        params = params + oracle.step(np.asarray(gradient), value.item())
+        rest = fit(bowls, start, optimizer=RULES[second], max_steps=steps, resume=last)
+        np.testing.assert_array_equal(rest.last.params, params)

@@ -124,14 +124,14 @@ def test_another_order_or_dtype(params, path, index, expected, found):
 )  # fmt: skip
 def test_other_names(names, params, found):
     rest = (
-        "params must have one leaf for each of torch's param_names, got "
+        "_torch_state_dict: params must have one leaf for each of torch's param_names, got "
         f"{found}. A leaf is named by its path, as in 'layer.weight'. Rename the leaves, or "
         "pass a list of arrays in the order of torch's parameters."
     )
     written = torch_state(*[None] * len(names), names=names)
-    with raises(ValueError, f"from_torch_state_dict: {rest}"):
+    with raises(ValueError, f"from{rest}"):
         from_torch_state_dict(written, params)
-    with raises(ValueError, f"to_torch_state_dict: {rest}"):
+    with raises(ValueError, f"to{rest}"):
         to_torch_state_dict(rprop().init(params), params, param_names=names)
 
 
@@ -276,7 +276,7 @@ def test_a_step_size_of_another_shape():
             [{"etas": [0.5, 1.2]}, {"etas": [0.7, 1.2]}],
             "from_torch_state_dict: etas must be the same in all groups, got (0.5, 1.2), "
             "(0.7, 1.2). One rprop() has the same settings for all parameters. Convert each "
-            "group on its own and combine them with optax.multi_transform.",
+            "group on its own and combine them with optax.partition.",
         ),
         (
             [{"step_sizes": (0, 50)}, {}, {"step_sizes": (0, 50)}],
@@ -331,11 +331,19 @@ def test_another_state(tx, count):
         to_torch_state_dict(state, PARAMS)
 
 
-def test_a_state_of_other_parameters():
+@pytest.mark.parametrize(
+    ("params", "found"),
+    [
+        (PARAMS[:1], "float32[3,1] instead of nothing at leaf .step_sizes[1] and 1 more"),
+        ([TWO, ONES[:2]], "float32[3,1] instead of float32[2,1] at leaf .step_sizes[1] and "
+         "1 more"),
+        (PARAMS[1], "nothing instead of float32[3,1] at leaf .step_sizes and 5 more"),
+    ],
+)  # fmt: skip
+def test_a_state_of_other_parameters(params, found):
     with raises(
         ValueError,
-        "to_torch_state_dict: state must have step sizes for the leaves of params, "
-        "[('leaf [0]', (2,))], got [('leaf [0]', (2,)), ('leaf [1]', (3, 1))]. Pass the "
-        "parameters that the state was made for.",
+        "to_torch_state_dict: state must have the structure, shapes and dtypes that init "
+        f"makes, got {found}. Pass the parameters it was made for.",
     ):
-        to_torch_state_dict(rprop().init(PARAMS), PARAMS[:1])
+        to_torch_state_dict(rprop().init(PARAMS), params)
