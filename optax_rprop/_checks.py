@@ -25,14 +25,13 @@ def parameters(caller: str, params: Any) -> None:
         )
 
 
-def as_number(caller: str, name: str, value: Any) -> float | None:
+def as_number(caller: str, name: str, value: Any, hint: str) -> float | None:
     """``value`` as a float, or None where it is traced."""
     if type(value) is float:
         return value  # the usual case, first: a fit of a small problem takes microseconds
     if callable(value):
         raise TypeError(
-            f"{caller}: {name} must be a number, got the function {value!r}. A schedule "
-            "has nothing to scale: each parameter adapts its own step size."
+            f"{caller}: {name} must be a number, got the function {value!r}. {hint}"
         )
     dtype = dtype_of(value)
     if dtype is None or not (
@@ -44,8 +43,7 @@ def as_number(caller: str, name: str, value: Any) -> float | None:
         )
     if np.shape(value) != ():
         raise ValueError(
-            f"{caller}: {name} must be a scalar, got shape {np.shape(value)}. For "
-            "groups of parameters with values of their own, use optax.partition."
+            f"{caller}: {name} must be a scalar, got shape {np.shape(value)}. {hint}"
         )
     if isinstance(value, jax.core.Tracer):
         return None
@@ -55,8 +53,13 @@ def as_number(caller: str, name: str, value: Any) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
-def conforms(caller: str, what: str, tree: Any, expected: Any, hint: str) -> None:
-    """Raise unless ``tree`` has the structure, shapes and dtypes of ``expected``."""
+def conforms(
+    caller: str, what: str, tree: Any, expected: Any, of: str, hint: str
+) -> None:
+    """Raise unless ``tree`` has the structure, shapes and dtypes of ``expected``.
+
+    ``of`` says in the message what that is.
+    """
     structure: Any = jax.tree.structure(tree)
     same = structure == jax.tree.structure(expected)
     leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(expected), strict=same)
@@ -73,8 +76,8 @@ def conforms(caller: str, what: str, tree: Any, expected: Any, hint: str) -> Non
     ] or [f"the same leaves in {structure}"]
     more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
     raise ValueError(
-        f"{caller}: {what} must have the structure, shapes and dtypes that init makes, "
-        f"got {differ[0]}{more}. {hint}"
+        f"{caller}: {what} must have the structure, shapes and dtypes {of}, got "
+        f"{differ[0]}{more}. {hint}"
     )
 
 
@@ -96,15 +99,16 @@ def dtype_of(value: Any) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """Its dtype, or the name of its type if it has none, for a message."""
-    dtype = getattr(value, "dtype", dtype_of(value))
+    """The dtype of an array, or the name of another type, for a message."""
+    dtype = getattr(value, "dtype", None)
     return type(value).__name__ if dtype is None else f"dtype {dtype}"
 
 
 def type_of(value: Any) -> str:
-    """Its dtype and shape as in ``float32[2,3]``, for a message."""
-    shape = ",".join(map(str, np.shape(value)))
-    return f"{kind_of(value).removeprefix('dtype ')}[{shape}]"
+    """The dtype and the shape as in ``float32[2,3]``, for a message."""
+    if not hasattr(value, "dtype"):
+        return type(value).__name__
+    return f"{value.dtype}[{','.join(map(str, np.shape(value)))}]"
 
 
 def path_name(path: tuple[Any, ...]) -> str:

@@ -81,6 +81,7 @@ def streaming_value_and_grad(
         count = 0
         for batch in batches:
             batch = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+            _fit_checks.data(_NAME, batch=batch)
             _fit_checks.batch(_NAME, "batch", batch)
             count += jax.tree.leaves(batch)[0].shape[0]
             batch = jax.device_put(jax.tree.map(_host_copy, batch))
@@ -108,15 +109,18 @@ class _Programs:
     """What is compiled for a loss; ``owners`` returns it."""
 
     def __init__(self, owners: Callable[[], Any]) -> None:
+        def loss(params: Any, *batch: Any) -> Any:
+            with _fit_checks.errors_of_the_loss(_NAME, params, batch):
+                return owners()[0](params, *batch)
+
         def add(sums: Any, params: Any, batch: Any) -> tuple[Any, jax.Array]:
             """The sums with one more batch, and something to wait for."""
-            (loss_fn,) = owners()
             size = jax.tree.leaves(batch)[0].shape[0]
-            values = jax.value_and_grad(loss_fn)(params, *batch)
+            values = jax.value_and_grad(loss)(params, *batch)
             sums = jax.tree.map(lambda s, x: s + size * x.astype(s.dtype), sums, values)
             return sums, values[0]
 
-        self.loss = jax.jit(lambda params, *batch: owners()[0](params, *batch))
+        self.loss: Any = jax.jit(loss)
         self.add = jax.jit(add, donate_argnums=0)
         self.mean = jax.jit(_mean)
 

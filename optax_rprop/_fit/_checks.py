@@ -46,9 +46,9 @@ def arguments(
     if unknown:
         names = ", ".join(unknown)
         raise TypeError(
-            f"{caller}: keyword arguments must be its own, got {names}. Data goes by "
-            f"position, {caller}(loss_fn, params, x, y); settings of Rprop go into "
-            "optimizer=rprop(...)."
+            f"{caller}: every keyword must name an argument of {caller}, got {names}. "
+            f"Data goes by position, {caller}(loss_fn, params, x, y); settings of Rprop "
+            "go into optimizer=rprop(...)."
         )
     function(caller, loss_fn)
     if not isinstance(optimizer, optax.GradientTransformation):
@@ -80,10 +80,9 @@ def arguments(
     is_bar = hasattr(progress, "set_postfix")  # tqdm's, which can be called too
     is_name = isinstance(progress, str) and progress == "always"
     if not (isinstance(progress, bool) or is_name or callable(progress)) or is_bar:
-        got = repr(progress) if isinstance(progress, str) else kind_of(progress)
         raise TypeError(
-            f"{caller}: progress must be True, False, 'always' or a function, got {got}. "
-            "A function is called with num_steps, loss and step_size; True makes a bar."
+            f"{caller}: progress must be True, False, 'always' or a function, got "
+            f"{_shown(progress)}. A function is called with num_steps, loss and step_size; True makes a bar."
         )
     if resume is not None and not isinstance(resume, state):
         raise TypeError(
@@ -96,7 +95,7 @@ def target_loss(caller: str, value: Any) -> Any:
     """The number, as given where it is traced; -inf for None, which no loss is below."""
     if value is None:
         return -math.inf
-    target = as_number(caller, "target_loss", value)
+    target = as_number(caller, "target_loss", value, _HINT)
     if target is not None and math.isnan(target):
         raise ValueError(
             f"{caller}: target_loss must be a number, got {target:g}. No loss is at or "
@@ -109,7 +108,7 @@ def step_tol(caller: str, value: Any) -> Any:
     """The number, as given where it is traced; -1 for None, which no step is below."""
     if value is None:
         return -1.0
-    tolerance = as_number(caller, "step_tol", value)
+    tolerance = as_number(caller, "step_tol", value, _HINT)
     if tolerance is not None and not tolerance > 0:
         raise ValueError(
             f"{caller}: step_tol must be positive, got {tolerance:g}. It is a step size, "
@@ -122,7 +121,7 @@ def patience(caller: str, value: Any) -> Any:
     """The number, as given where it is traced; the largest int32 for None."""
     if value is None:
         return _LARGEST_COUNT
-    steps = as_number(caller, "patience", value)
+    steps = as_number(caller, "patience", value, _HINT)
     if steps is not None and not steps >= 1:
         raise ValueError(
             f"{caller}: patience must be at least 1, got {steps:g}. It is a number of "
@@ -135,7 +134,7 @@ def patience(caller: str, value: Any) -> Any:
 
 def rtol(caller: str, value: Any) -> Any:
     """The number, as given where it is traced."""
-    improvement = as_number(caller, "rtol", value)
+    improvement = as_number(caller, "rtol", value, _HINT)
     if improvement is not None and not 0 <= improvement < 1:
         raise ValueError(
             f"{caller}: rtol must be at least 0 and less than 1, got {improvement:g}. It "
@@ -153,28 +152,23 @@ def function(caller: str, loss_fn: Any) -> None:
         )
 
 
-def data(caller: str, params: Any, args: Any) -> None:
+def data(caller: str, **trees: Any) -> None:
     """Raise unless every leaf is an array or a number that JAX can hold."""
-    if all(map(_is_data, jax.tree.leaves((params, args)))):
-        return
-    parameters(caller, params)
-    wrong = ", ".join(
-        f"{path_name(path)} of {_kind_of_data(leaf)}"
-        for path, leaf in jax.tree.leaves_with_path((params, *args))
-        if not _is_data(leaf)
-    )
-    raise TypeError(
-        f"{caller}: params and args must hold arrays and numbers that JAX can use, got "
-        f"{wrong} in (params, *args). What follows params is data, a pandas object as "
-        ".to_numpy(); all else has a name, such as optimizer=rprop()."
-    )
+    for name, tree in trees.items():
+        for path, leaf in jax.tree.leaves_with_path(tree) if not _all_data(tree) else ():
+            if not _is_data(leaf):
+                found, hint = _kind_of_data(leaf)
+                raise TypeError(
+                    f"{caller}: {name} must hold arrays and numbers that JAX can use, got "
+                    f"{found} at {path_name(path)}. {hint}"
+                )
 
 
 def not_traced(caller: str, progress: Any) -> None:
     """Raise if a fit with progress was called inside jit or vmap."""
     if progress is not False:
         raise ValueError(
-            f"{caller}: progress must be False inside jit or vmap, got {progress!r}. "
+            f"{caller}: progress must be False inside jit or vmap, got {_shown(progress)}. "
             "There the whole run is one program that reports nothing before its end."
         )
 
@@ -216,7 +210,8 @@ def errors_of_the_loss(caller: str, params: Any, args: Any) -> Iterator[None]:
         ) from error
     except Exception as error:
         types = ", ".join(str(jax.tree.map(type_of, arg)) for arg in (params, *args))
-        error.add_note(f"{caller} called loss_fn(params, *args) with {types[:300]}.")
+        types = types.replace("'", "")[:300]
+        error.add_note(f"{caller} called loss_fn(params, *args) with {types}.")
         raise
 
 
@@ -290,13 +285,18 @@ def step_tol_can_be_met(caller: str, step_tol: Any, smallest: float | None) -> N
 
 def resume(caller: str, state: Any, expected: Any) -> None:
     """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
-    conforms(caller, "resume", state, expected, _SAME)
+    conforms(caller, "resume", state, expected, "of the state of this fit", _SAME)
 
 
 _SAME = (
     "Pass result.last of a fit with the same parameters and the same kind of optimizer."
 )
+_HINT = "One number holds for the whole fit; jax.vmap runs many fits."
 _LARGEST_COUNT = 2**31 - 1
+
+
+def _all_data(tree: Any) -> bool:
+    return all(map(_is_data, jax.tree.leaves(tree)))
 
 
 def _is_data(leaf: Any) -> bool:
@@ -312,12 +312,24 @@ def _is_data(leaf: Any) -> bool:
     return hasattr(leaf, "__jax_array__")
 
 
-def _kind_of_data(leaf: Any) -> str:
+def _kind_of_data(leaf: Any) -> tuple[str, str]:
+    """What a leaf is that is no data, and the way out."""
     if isinstance(leaf, jax.Array):
-        return "a deleted array"
+        return "a deleted array", "It was donated or deleted; pass a copy."
+    if isinstance(leaf, int):
+        return f"the int {leaf}", "Make it a float, or set jax_enable_x64."
     if isinstance(leaf, np.ndarray | np.generic):
-        return kind_of(leaf)
-    return f"the int {leaf}" if isinstance(leaf, int) else type(leaf).__name__
+        return kind_of(leaf), "Turn text and objects into numbers."
+    return type(leaf).__name__, (
+        "What follows params is data, a pandas object as .to_numpy(); all else has a "
+        "name, such as optimizer=rprop()."
+    )
+
+
+def _shown(progress: Any) -> str:
+    if isinstance(progress, bool | str):
+        return repr(progress)
+    return "a function" if inspect.isroutine(progress) else kind_of(progress)
 
 
 def _count(caller: str, name: str, value: Any, why: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Never
 import jax
 import optax
 
-from optax_rprop._checks import is_traced
+from optax_rprop._checks import is_traced, parameters
 from optax_rprop._fit import _checks
 from optax_rprop._fit._drive import programs_for, run_on_host
 from optax_rprop._fit._objective import Objective
@@ -14,6 +14,7 @@ from optax_rprop._fit._progress import Report, reporter
 from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._fit._stop import Limits
 from optax_rprop._transform._arrays import rprop
+from optax_rprop._transform._state import check_values
 
 _DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
 
@@ -153,7 +154,9 @@ def fit(
         _checks.patience("fit", patience),
         _checks.rtol("fit", rtol),
     )
-    _checks.data("fit", params, args)
+    parameters("fit", params)
+    _checks.data("fit", params=params, args=args, resume=resume)
+    check_values("fit", resume)
     programs = programs_for(Objective(loss_fn, has_aux, microbatch_size), optimizer)
 
     if not is_traced((params, args, limits, resume)):
@@ -162,7 +165,7 @@ def fit(
         if not is_traced(carry):
             if step_tol is not None:
                 smallest = programs.smallest_step_size(carry)
-                _checks.step_tol_can_be_met("fit", step_tol, smallest)
+                _checks.step_tol_can_be_met("fit", limits.step_tol, smallest)
             with reporter(progress, max_steps) as report:
                 result = run_on_host(
                     programs, limits, args, carry, max_steps, history, report

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
 from optax_rprop._fit._record import as_row, blank_history, from_rows, knows_step_sizes
@@ -179,6 +180,9 @@ class Loop(NamedTuple):
         has_step_tol: bool,
     ) -> FitResult:
         """The fit as one program, to be part of another."""
+        limits, params, args, resume = refuse_derivative(
+            (limits, params, args, resume), _checks.NO_DERIVATIVE
+        )
         carry = self.start(limits, params, args, resume)
         if has_step_tol:
             smallest = 0.0 if knows_step_sizes(carry.state) else None

@@ -90,7 +90,10 @@ def _step_converged(limits: Limits, seen: StepRecord) -> jax.Array | bool:
 
 
 def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
-    return jnp.isfinite(seen.loss) & (seen.stalled_steps >= limits.patience)
+    return jnp.isfinite(seen.loss) & (
+        seen.stalled_steps.astype(jnp.float32)
+        >= jnp.asarray(limits.patience, jnp.float32)
+    )
 
 
 def _at_rest(limits: Limits, seen: StepRecord) -> jax.Array:

@@ -61,7 +61,7 @@ def first_step_size(
         "min_step_size": low,
         "max_step_size": high,
     }.items():
-        as_number(caller, name, number)
+        as_number(caller, name, number, "Torch has one per group.")
     first, low, high = float(lr), float(low), float(high)
     if 0 <= first < math.inf and 0 <= low <= high > 0:
         first = min(max(first, low), high)

@@ -185,7 +185,8 @@ def to_torch_state_dict(
     ]
     rprop_state = _checks.one_rprop(caller, found)
     fresh: Any = jax.eval_shape(scale_by_rprop().init, params)
-    conforms(caller, "state", rprop_state, fresh, "Pass the parameters it was made for.")
+    hint = "Pass the parameters that it was made for."
+    conforms(caller, "state", rprop_state, fresh, "that init makes of params", hint)
     leaves = list(zip(*map(jax.tree.leaves, (params, *rprop_state[:2])), strict=True))
     order = _in_torch_order(caller, params, param_names, len(leaves))
     entries = {}

@@ -11,7 +11,13 @@ from optax_rprop._leaf import coordinates_like, step_size_dtype
 from optax_rprop._rule import RULES, VARIANTS, Variant
 from optax_rprop._transform import _checks
 from optax_rprop._transform._kernel import Hyperparameters, step_leaf
-from optax_rprop._transform._lift import Form, Verdict, no_loss_yet, transformation
+from optax_rprop._transform._lift import (
+    Form,
+    Verdict,
+    no_loss_yet,
+    real_number,
+    transformation,
+)
 
 
 class RpropState(NamedTuple):
@@ -197,8 +203,7 @@ def _scale_by_rprop(
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation; ``name`` is the public function that errors speak of."""
-    # optax.inject_hyperparams casts numbers to the dtype of the parameters.
-    learning_rate, hyper = jax.tree.map(_real, (learning_rate, hyper))
+    learning_rate, hyper = jax.tree.map(real_number, (learning_rate, hyper))
     _checks.variant(name, variant, VARIANTS)
     _checks.hyperparameters(name, learning_rate, *hyper)
 
@@ -222,9 +227,3 @@ def _scale_by_rprop(
 
     form = Form(RpropState, ("step_sizes", "prev_signs"), init, stepper, check)
     return transformation(name, variant, form)
-
-
-def _real(number: Any) -> Any:
-    """A complex array as the real one it stands for; anything else as it is."""
-    is_array = isinstance(number, jax.Array)
-    return number.real if is_array and jnp.iscomplexobj(number) else number

@@ -1,7 +1,7 @@
 """What a transformation is given: hyperparameters, gradients, the loss, a state."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -122,8 +122,9 @@ def state(caller: str, value: Any, kind: type) -> None:
     """Raise unless ``value`` is of the ``kind`` that init returns."""
     if not isinstance(value, kind):
         raise TypeError(
-            f"{caller}: state must be a {kind.__name__}, got {type(value).__name__}. It "
-            "is what init returned, and then what the update before did."
+            f"{caller}: state must be of type {kind.__name__}, got "
+            f"{type(value).__name__}. The state is what init returned, and then what the "
+            "update before did."
         )
 
 
@@ -160,26 +161,25 @@ def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
         )
     have_params = structure == jax.tree.structure(params)
     like = jax.tree.leaves(params) if have_params else leaves
-    if all(
+    fitting = [
         np.shape(grad) == np.shape(param)
         and shape_of_coordinates(grad) == shape_of_coordinates(param) == np.shape(array)
         for grad, param, array in zip(leaves, like, arrays, strict=True)
-    ):
-        return  # the usual case, with no path spelled out
-    paths = [path for path, _ in jax.tree.leaves_with_path(grads)]
-    wrong = [
-        f"{path_name(path)} of {type_of(grad)}"
-        + (f" for a parameter of {type_of(param)}" if have_params else "")
-        + f" where the state has an array of shape {np.shape(array)}"
-        for path, grad, param, array in zip(paths, leaves, like, arrays, strict=True)
-        if shape_of_coordinates(grad) != np.shape(array)
-        or shape_of_coordinates(param) != np.shape(array)
-        or np.shape(grad) != np.shape(param)
     ]
-    raise ValueError(
-        f"{caller}: every gradient must have the shape of its parameter, got "
-        f"{', '.join(wrong)}. {_INIT_AGAIN}"
-    )
+    if not all(fitting):
+        paths = [path for path, _ in jax.tree.leaves_with_path(grads)]
+        rows = zip(fitting, paths, leaves, like, arrays, strict=True)
+        wrong = [
+            f"{path_name(path)} of {type_of(grad)}"
+            + (f" for a parameter of {type_of(param)}" if have_params else "")
+            + f" where the state has an array of shape {np.shape(array)}"
+            for fits, path, grad, param, array in rows
+            if not fits
+        ]
+        raise ValueError(
+            f"{caller}: every gradient must have the shape of its parameter, got "
+            f"{', '.join(wrong)}. {_INIT_AGAIN}"
+        )
 
 
 def step_sizes_and_signs(
@@ -194,53 +194,69 @@ def step_sizes_and_signs(
         dtype = np.float64 if allowed else step_size_dtype(jnp.result_type(param))
         return _shape(shape_of_coordinates(grad), dtype)
 
-    def sign_like(grad: Any) -> Any:
-        return _shape(shape_of_coordinates(grad), np.int8)
-
     sizes = jax.tree.map(size_like, grads, step_sizes, params if have_params else grads)
-    signs = jax.tree.map(sign_like, grads)
-    conforms(caller, "step_sizes of the state", step_sizes, sizes, _TARGET)
-    conforms(caller, "prev_signs of the state", prev_signs, signs, _TARGET)
-    if not jax.tree.leaves(step_sizes) or is_traced((step_sizes, prev_signs)):
-        return
-    possible = _possible(step_sizes, prev_signs)
-    if not is_traced(possible) and not possible:
-        raise ValueError(
-            f"{caller}: the state must hold step sizes of at least 0 and signs of -1, 0 "
-            f"or 1, got others. {_TARGET}"
-        )
+    signs = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.int8), grads)
+    conforms(caller, "step_sizes of the state", step_sizes, sizes, *_INIT_MAKES)
+    conforms(caller, "prev_signs of the state", prev_signs, signs, *_INIT_MAKES)
+    values(caller, step_sizes=step_sizes, prev_signs=prev_signs)
 
 
-def codes(caller: str, grads: Any, codes: Any) -> None:
+def codes(caller: str, grads: Any, codes: Any, min_step_size: Any) -> None:
     """Raise unless the tree is what init makes for such gradients."""
-
-    def code_like(grad: Any) -> Any:
-        return _shape(shape_of_coordinates(grad), np.uint8)
-
-    expected = jax.tree.map(code_like, grads)
-    conforms(caller, "codes of the state", codes, expected, _TARGET)
+    like = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.uint8), grads)
+    conforms(caller, "codes of the state", codes, like, *_INIT_MAKES)
+    values(caller, codes=codes, min_step_size=min_step_size)
 
 
-_shape: Any = jax.ShapeDtypeStruct
+def values(caller: str, **arrays: Any) -> None:
+    """Raise unless step sizes, signs and codes have values that a step can lead to."""
+    if is_traced(arrays) or not jax.tree.leaves(arrays):
+        return
+    allowed = _allowed(arrays)
+    if is_traced(allowed) or allowed:
+        return
+    for path, array in jax.tree.leaves_with_path(arrays):
+        rule, holds = _rule_of(array.dtype)
+        wrong = np.asarray(array)[~np.asarray(holds(array))]
+        if wrong.size:
+            raise ValueError(
+                f"{caller}: every entry of the state must be {rule}, got {wrong[0]} in "
+                f"{path_name(path)}. The state is what init returned, and then what the "
+                "update before did."
+            )
+
+
+def _rule_of(dtype: Any) -> tuple[str, Callable[[Any], Any]]:
+    """What the entries of an array of this dtype have to be, in words and as a test."""
+    if dtype == np.int8:
+        return "-1, 0 or 1 where it is a sign", lambda sign: (sign >= -1) & (sign <= 1)
+    if dtype == np.uint8:
+        return "below 255 where it is a code", lambda code: code < 255
+    return "at least 0 where it is a step size", lambda size: size >= 0
 
 
 @jax.jit
-def _possible(step_sizes: Any, prev_signs: Any) -> jax.Array:
-    holds = [jnp.all(size >= 0) for size in jax.tree.leaves(step_sizes)]
-    holds += [jnp.all(jnp.abs(sign) <= 1) for sign in jax.tree.leaves(prev_signs)]
-    return jnp.all(jnp.stack(holds))
+def _allowed(arrays: Any) -> jax.Array:
+    leaves = jax.tree.leaves(arrays)
+    return jnp.all(jnp.stack([jnp.all(_rule_of(x.dtype)[1](x)) for x in leaves]))
 
 
+_shape: Any = jax.ShapeDtypeStruct
 _INIT_AGAIN = "Call init again after changing the model."
 _TARGET = (
     "A checkpoint restored into another dtype is cast silently; make the target with "
     "init."
 )
+_INIT_MAKES = ("of what init makes", _TARGET)  # like what, and the hint
+_HINT = (
+    "One number holds for all parameters and steps; optax.partition makes groups with "
+    "numbers of their own."
+)
 
 
 def _on_grid(caller: str, name: str, value: Any) -> float | None:
     """``value`` as a float, or None where it is traced; one of m * 2**k."""
-    size = as_number(caller, name, value)
+    size = as_number(caller, name, value, _HINT)
     if size is None:
         return None
     tiny, huge = (float(limit) for limit in (np.finfo("float32").tiny, 2.0**127))
@@ -272,7 +288,7 @@ def _in_order(
         bounds = " to ".join("?" if b is None else f"{b:g}" for b in (smallest, largest))
         raise ValueError(
             f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
-            f"got {initial:g} outside {bounds}. It is the initial step size; widen the "
+            f"got {initial:.9g} outside {bounds}. It is the initial step size; widen the "
             "bounds if you mean it."
         )
 
@@ -283,7 +299,7 @@ def _exceeds(low: float | None, high: float | None) -> bool:
 
 def _as_float32(caller: str, name: str, value: Any) -> float | None:
     """``value`` as float32 has it, or None where it is traced."""
-    number = as_number(caller, name, value)
+    number = as_number(caller, name, value, _HINT)
     if number is None:
         return None
     with np.errstate(over="ignore", under="ignore"):
@@ -292,7 +308,7 @@ def _as_float32(caller: str, name: str, value: Any) -> float | None:
 
 def _shown(value: Any, in_float32: float) -> str:
     """The number, and what it is in float32 where that looks different."""
-    number = as_number("", "", value)
+    number = as_number("", "", value, _HINT)
     if number == in_float32 or in_float32 not in (0, 1, math.inf):
         return f"{number:g}"
-    return f"{number!r}, which is {in_float32:g} in float32"
+    return f"{number!r}, which is {in_float32 + 0.0:g} in float32"

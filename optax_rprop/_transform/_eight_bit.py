@@ -20,7 +20,13 @@ from optax_rprop._transform._codes import (
     step_codes,
     step_size_of,
 )
-from optax_rprop._transform._lift import Form, Verdict, no_loss_yet, transformation
+from optax_rprop._transform._lift import (
+    Form,
+    Verdict,
+    no_loss_yet,
+    real_number,
+    transformation,
+)
 
 
 class Rprop8bitState(NamedTuple):
@@ -181,6 +187,9 @@ def _scale_by_rprop_8bit(
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation; ``name`` is the public function that errors speak of."""
+    learning_rate, min_step_size, max_step_size = map(
+        real_number, (learning_rate, min_step_size, max_step_size)
+    )
     _checks.variant(name, variant, VARIANTS)
     _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
     if is_traced((learning_rate, min_step_size, max_step_size)):
@@ -208,7 +217,7 @@ def _scale_by_rprop_8bit(
     def check(caller: str, grads: Any, state: Rprop8bitState, params: Any) -> None:
         _checks.scalars(caller, state, "min_step_size", "prev_value")
         _checks.gradients(caller, grads, params, state.codes)
-        _checks.codes(caller, grads, state.codes)
+        _checks.codes(caller, grads, state.codes, state.min_step_size)
 
     form = Form(Rprop8bitState, ("codes",), init, stepper, check)
     return transformation(name, variant, form)

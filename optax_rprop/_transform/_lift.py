@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_rprop import _checks as shared_checks
@@ -77,6 +78,18 @@ def no_loss_yet(params: optax.Params) -> jax.Array:
     dtype = jnp.result_type(float)
     # Not inf, which jax_debug_infs would take for a fault.
     return scalar_like(params, finfo(dtype).max, dtype)
+
+
+def real_number(number: Any) -> Any:
+    """A complex array without an imaginary part as a real one; anything else as it is.
+
+    ``optax.inject_hyperparams`` casts numbers to the dtype of the parameters.
+    """
+    is_array = isinstance(number, jax.Array | np.ndarray | np.generic)
+    if not (is_array and jnp.iscomplexobj(number)):
+        return number
+    traced = shared_checks.is_traced(number)
+    return number.real if traced or not np.any(number.imag) else number
 
 
 def _judge_loss(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop._leaf import coordinates, from_coordinates
+from optax_rprop._transform import _checks
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._codes import LEVELS
 from optax_rprop._transform._eight_bit import Rprop8bitState
@@ -21,6 +22,16 @@ def rprop_states(opt_state: Any) -> list[RpropState]:
     found = filter(_is_rprop, jax.tree.leaves(opt_state, is_leaf=_is_rprop))
     decoded = (s.decode() if isinstance(s, Rprop8bitState) else s for s in found)
     return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
+
+
+def check_values(caller: str, opt_state: Any) -> None:
+    """Raise unless all states of Rprop have values that a step can lead to."""
+    for state in filter(_is_rprop, jax.tree.leaves(opt_state, is_leaf=_is_rprop)):
+        if isinstance(state, RpropState):
+            arrays = {"step_sizes": state.step_sizes, "prev_signs": state.prev_signs}
+        else:
+            arrays = {"codes": state.codes, "min_step_size": state.min_step_size}
+        _checks.values(caller, **arrays)
 
 
 def smallest_step_size(
