@@ -28,7 +28,7 @@ def parameters(caller: str, params: Any) -> None:
 def as_number(caller: str, name: str, value: Any, hint: str) -> float | None:
     """``value`` as a float, or None where it is traced."""
     if type(value) is float:
-        return value  # the usual case, first: a fit of a small problem takes microseconds
+        return value  # the usual case, first: a small fit takes microseconds
     if callable(value):
         raise TypeError(
             f"{caller}: {name} must be a number, got the function {value!r}. {hint}"

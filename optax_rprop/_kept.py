@@ -17,13 +17,13 @@ def kept_with(
     """What ``make`` returned for these owners and settings, as long as all owners live.
 
     ``make`` is called with a function that returns the owners. Its result must not hold
-    them in another way: it would keep them, their data and their programs alive.
+    them in any other way, or they, their data and their programs would never be freed.
     """
     key = (*map(id, owners), settings)
     if key not in _kept:
 
-        def forget(_: Any) -> None:
-            _kept.pop(key, None)
+        def forget(_: Any, pop: Callable[..., Any] = _kept.pop) -> None:
+            pop(key, None)  # bound early: at Python's exit the module may be gone
 
         try:
             references = [weakref.ref(owner, forget) for owner in owners]
@@ -35,9 +35,10 @@ def kept_with(
 
 
 def is_constant(function: Any) -> bool:
-    """Whether nothing but globals and closures can change what ``function`` returns.
+    """Whether ``function`` is a plain one, which only globals and closures can change.
 
-    An attribute of an object can change too: of a bound method's, or of a callable one.
+    A bound method or a callable object also depends on attributes, which may change
+    between two calls.
     """
     if isinstance(function, functools.partial):
         return is_constant(function.func)

@@ -41,9 +41,7 @@ def coordinates_like(params: Any, fill_value: Any, dtype_of: Callable[[Any], Any
 
     def leaf(param: Any) -> jax.Array:
         filled = jnp.full_like(param, fill_value, dtype_of(jnp.result_type(param)))
-        if (
-            filled is fill_value
-        ):  # a scalar array is returned itself; leaves must not share
+        if filled is fill_value:  # full_like may return it; leaves must not share it
             filled = jnp.copy(filled)
         if jnp.issubdtype(jnp.result_type(param), jnp.complexfloating):
             return jnp.stack([filled, filled], axis=-1)
@@ -53,7 +51,7 @@ def coordinates_like(params: Any, fill_value: Any, dtype_of: Callable[[Any], Any
 
 
 def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:
-    """The scalar ``value``, of the type of a scalar computed from ``tree``.
+    """The scalar ``value``, with the type that one computed from ``tree`` would have.
 
     Inside ``jax.shard_map`` that type says along which mesh axes a value differs, and a
     loop must not change it.
@@ -101,8 +99,8 @@ def sign_of(x: jax.Array) -> jax.Array:
 def select(condition: jax.Array, this: Any, that: Any) -> jax.Array:
     """``this`` where ``condition`` holds, else ``that``, of one dtype; scalars broadcast.
 
-    It compiles to a single operation. ``jnp.where`` becomes a function in the program,
-    which takes a tenth of the time to compile a model of many small leaves.
+    It compiles to a single operation. ``jnp.where`` becomes a function call in the
+    program, which makes up a tenth of the compile time of a model of many small leaves.
     """
     arrays = [x for x in (this, that, condition) if np.ndim(x)]
     if not arrays:

@@ -1,4 +1,4 @@
-"""The paper: the four published Rprop rules, arrays in, arrays out.
+"""The four published Rprop rules: arrays in, arrays out.
 
 With ``s`` the sign of the gradient now, ``p`` the remembered sign (0 at the start), ``D``
 the step size (``D'`` the new one) and ``E`` the loss, each coordinate does this:
@@ -13,7 +13,7 @@ the step size (``D'`` the new one) and ``E`` the loss, each coordinate does this
   * ``irprop+``: undo if ``E`` rose, else stay; remember 0.
 
 Where ``p`` is not 0 the last move was exactly ``-p*D``, in every rule. So a sign and a
-step size are the whole memory of each, and one can go on from the memory of another.
+step size are the whole memory of every rule, and one can go on from that of another.
 
 References:
     Riedmiller and Braun (1993), "A direct adaptive method for faster backpropagation
@@ -88,7 +88,7 @@ def rprop_step(
 
 
 def take_back(step: Step, shrunk: jax.Array, rejected: jax.Array) -> Step:
-    """``step``, or where the scalar ``rejected`` holds the way back from the last one.
+    """``step``; where the scalar ``rejected`` holds, one that takes back the last step.
 
     This package's own addition: a loss that is not finite takes back what moved, shrinks
     every step size and forgets every sign, in all four rules.

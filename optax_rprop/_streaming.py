@@ -34,8 +34,10 @@ def streaming_value_and_grad(
     after each pass over the data; the loss is the ``value`` that ``"irprop+"`` asks for.
     Where the data fits into memory, ``fit`` with ``microbatch_size`` is faster.
 
-    A batch moves to the device while the one before it is worked on; at most two are
-    there at a time. Batches of one shape share what is compiled.
+    A batch moves to the device while the previous one is processed; at most two are there
+    at a time. Batches of one shape share what is compiled. Like ``jax.jit``, the function
+    that this returns does not see that an attribute or a global behind ``loss_fn`` has
+    changed.
 
     Args:
         loss_fn: ``loss_fn(params, *batch)``, a real scalar.
@@ -135,7 +137,7 @@ def _mean(sums: Any, count: Any, params: Any) -> Any:
 
 def _host_copy(array: Any) -> Any:
     """A copy of a host array, since a loader may write into its buffer again."""
-    # The CPU works on host arrays in place, device_put(may_alias=False) or not.
+    # On a CPU, device_put may use the host array itself, even with may_alias=False.
     return array if isinstance(array, jax.Array) else np.array(array)
 
 

@@ -172,7 +172,7 @@ def test_ctrl_c_at_the_target_is_no_interruption():
 
 @pytest.mark.parametrize("usual", [signal.SIG_IGN, lambda *args: None, None])
 def test_only_pythons_own_handler_is_replaced(usual, monkeypatch):
-    """A host with a handler of its own, or a job that ignores Ctrl-C, keeps what it has."""
+    """A host with its own handler, or a job that ignores Ctrl-C, keeps what it has."""
     before = signal.getsignal(signal.SIGINT)
     told = []
 

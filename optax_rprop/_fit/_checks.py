@@ -1,4 +1,4 @@
-"""What ``fit`` is given: its arguments on the host, the rest once per compilation."""
+"""Checks of what ``fit`` is given."""
 
 import contextlib
 import inspect
@@ -16,20 +16,20 @@ from optax_rprop._checks import (
     conforms,
     dtype_of,
     kind_of,
-    parameters,
     path_name,
     type_of,
 )
+from optax_rprop._fit._result import FitState
 
 NO_DERIVATIVE = (
     "fit: its inputs must not be differentiated, got a derivative through fit. Rprop "
-    "follows signs, so it would be zero without being right. Take it of the solution "
-    "(docs/fit.md, Derivatives), or pass the inputs through jax.lax.stop_gradient."
+    "follows signs, so it would be zero without being right. Differentiate the "
+    "solution (docs/fit.md, Derivatives), or pass its inputs through "
+    "jax.lax.stop_gradient."
 )
 
 
 def arguments(
-    caller: str,
     *,
     loss_fn: Any,
     optimizer: Any,
@@ -39,92 +39,90 @@ def arguments(
     history: Any,
     progress: Any,
     resume: Any,
-    state: type,
     unknown: dict[str, Any],
 ) -> None:
     """Raise unless each argument of ``fit`` but parameters, data and numbers is right."""
     if unknown:
         names = ", ".join(unknown)
         raise TypeError(
-            f"{caller}: every keyword must name an argument of {caller}, got {names}. "
-            f"Data goes by position, {caller}(loss_fn, params, x, y); settings of Rprop "
+            f"fit: every keyword must name an argument of fit, got {names}. "
+            f"Data goes by position, fit(loss_fn, params, x, y); settings of Rprop "
             "go into optimizer=rprop(...)."
         )
-    function(caller, loss_fn)
+    function("fit", loss_fn)
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
-            f"{caller}: optimizer must be an Optax transformation, got "
+            f"fit: optimizer must be an Optax transformation, got "
             f"{kind_of(optimizer)}. rprop() is the default; for a MultiSteps ms "
             "pass optax.GradientTransformationExtraArgs(ms.init, ms.update)."
         )
-    _count(caller, "max_steps", max_steps, "It bounds the run; 1000 is the default.")
+    _count("max_steps", max_steps, "It bounds the run; 1000 is the default.")
     if microbatch_size is not None:
         _count(
-            caller,
             "microbatch_size",
             microbatch_size,
             "It is the number of entries in a slice; None takes all of the data at once.",
         )
         if has_aux:
             raise ValueError(
-                f"{caller}: microbatch_size must be None with has_aux, got "
+                f"fit: microbatch_size must be None with has_aux, got "
                 f"{microbatch_size}. The aux of slices is not that of the whole; compute "
                 "it from result.params."
             )
     for name, value in (("has_aux", has_aux), ("history", history)):
         if not isinstance(value, bool):
             raise TypeError(
-                f"{caller}: {name} must be True or False, got {kind_of(value)}. Data "
+                f"fit: {name} must be True or False, got {kind_of(value)}. Data "
                 "goes by position, after params."
             )
     is_bar = hasattr(progress, "set_postfix")  # tqdm's, which can be called too
     is_name = isinstance(progress, str) and progress == "always"
     if not (isinstance(progress, bool) or is_name or callable(progress)) or is_bar:
         raise TypeError(
-            f"{caller}: progress must be True, False, 'always' or a function, got "
-            f"{_shown(progress)}. A function is called with num_steps, loss and step_size; True makes a bar."
+            f"fit: progress must be True, False, 'always' or a function, got "
+            f"{_shown(progress)}. A function is called with num_steps, loss and "
+            "step_size; True makes a bar."
         )
-    if resume is not None and not isinstance(resume, state):
+    if resume is not None and not isinstance(resume, FitState):
         raise TypeError(
-            f"{caller}: resume must be a {state.__name__}, got {type(resume).__name__}. "
-            f"{_SAME}"
+            f"fit: resume must be a FitState, got {type(resume).__name__}. {_SAME}"
         )
 
 
-def target_loss(caller: str, value: Any) -> Any:
-    """The number, as given where it is traced; -inf for None, which no loss is below."""
+def target_loss(value: Any) -> Any:
+    """The number, as given where it is traced; -inf for None, which no loss reaches."""
     if value is None:
         return -math.inf
-    target = as_number(caller, "target_loss", value, _HINT)
+    target = as_number("fit", "target_loss", value, _HINT)
     if target is not None and math.isnan(target):
         raise ValueError(
-            f"{caller}: target_loss must be a number, got {target:g}. No loss is at or "
+            f"fit: target_loss must be a number, got {target:g}. No loss is at or "
             "below it; None asks for no target."
         )
     return value if target is None else target
 
 
-def step_tol(caller: str, value: Any) -> Any:
+def step_tol(value: Any) -> Any:
     """The number, as given where it is traced; -1 for None, which no step is below."""
     if value is None:
         return -1.0
-    tolerance = as_number(caller, "step_tol", value, _HINT)
+    tolerance = as_number("fit", "step_tol", value, _HINT)
     if tolerance is not None and not tolerance > 0:
         raise ValueError(
-            f"{caller}: step_tol must be positive, got {tolerance:g}. It is a step size, "
+            f"fit: step_tol must be positive, got {tolerance:g}. It is a step size, "
             "in the units of the parameters, not below min_step_size."
         )
     return value if tolerance is None else tolerance
 
 
-def patience(caller: str, value: Any) -> Any:
+def patience(value: Any) -> Any:
     """The number, as given where it is traced; the largest int32 for None."""
     if value is None:
         return _LARGEST_COUNT
-    steps = as_number(caller, "patience", value, _HINT)
+    steps = as_number("fit", "patience", value, _HINT)
     if steps is not None and not steps >= 1:
         raise ValueError(
-            f"{caller}: patience must be at least 1, got {steps:g}. It is a number of "
+            f"fit: patience must be at least 1, got {steps:g}. It is a number of "
             "steps; 50 to 200 is usual."
         )
     return (
@@ -132,12 +130,12 @@ def patience(caller: str, value: Any) -> Any:
     )
 
 
-def rtol(caller: str, value: Any) -> Any:
+def rtol(value: Any) -> Any:
     """The number, as given where it is traced."""
-    improvement = as_number(caller, "rtol", value, _HINT)
+    improvement = as_number("fit", "rtol", value, _HINT)
     if improvement is not None and not 0 <= improvement < 1:
         raise ValueError(
-            f"{caller}: rtol must be at least 0 and less than 1, got {improvement:g}. It "
+            f"fit: rtol must be at least 0 and less than 1, got {improvement:g}. It "
             "is the relative improvement that patience waits for; 1e-4 is the default."
         )
     return value if improvement is None else improvement
@@ -159,30 +157,30 @@ def data(caller: str, **trees: Any) -> None:
             if not _is_data(leaf):
                 found, hint = _kind_of_data(leaf)
                 raise TypeError(
-                    f"{caller}: {name} must hold arrays and numbers that JAX can use, got "
-                    f"{found} at {path_name(path)}. {hint}"
+                    f"{caller}: {name} must hold arrays and numbers that JAX can use, "
+                    f"got {found} at {path_name(path)}. {hint}"
                 )
 
 
-def not_traced(caller: str, progress: Any) -> None:
+def not_traced(progress: Any) -> None:
     """Raise if a fit with progress was called inside jit or vmap."""
     if progress is not False:
         raise ValueError(
-            f"{caller}: progress must be False inside jit or vmap, got {_shown(progress)}. "
-            "There the whole run is one program that reports nothing before its end."
+            f"fit: progress must be False inside jit or vmap, got "
+            f"{_shown(progress)}. There the whole run is one program that reports "
+            "nothing before its end."
         )
 
 
-def start(caller: str, objective: Any, params: Any, args: Any) -> None:
+def start(objective: Any, params: Any, args: Any) -> None:
     """Raise unless the loss can be evaluated at the parameters and the data."""
-    parameters(caller, params)
     if not any(np.size(leaf) for leaf in jax.tree.leaves(params)):
         raise ValueError(
-            f"{caller}: params must hold at least one array, got "
+            f"fit: params must hold at least one array, got "
             f"{jax.tree.structure(params)}. There is nothing to fit in it."
         )
     if objective.microbatch_size is not None:
-        batch(caller, "args", args)
+        batch("fit", "args", args)
     try:
         signature = inspect.signature(objective.loss_fn)
     except (TypeError, ValueError):  # of some callables it is not known
@@ -191,15 +189,15 @@ def start(caller: str, objective: Any, params: Any, args: Any) -> None:
         signature.bind(params, *args)
     except TypeError as error:
         raise TypeError(
-            f"{caller}: args must be the data that loss_fn{signature} takes after "
-            f"params, got {len(args)} of them. Call {caller}(loss_fn, params, *args); "
+            f"fit: args must be the data that loss_fn{signature} takes after "
+            f"params, got {len(args)} of them. Call fit(loss_fn, params, *args); "
             "functools.partial binds keywords."
         ) from error
 
 
 @contextlib.contextmanager
 def errors_of_the_loss(caller: str, params: Any, args: Any) -> Iterator[None]:
-    """Say of an error in the loss what the loss was called with."""
+    """Add to an error from the loss what the loss was called with."""
     try:
         yield
     except _NEEDS_A_VALUE as error:
@@ -222,17 +220,17 @@ _NEEDS_A_VALUE = (
 )
 
 
-def loss_and_aux(caller: str, output: Any, has_aux: bool) -> tuple[Any, Any]:
+def loss_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
     """The loss and the aux that ``loss_fn`` returned; raise unless that is right."""
     aux = None
     if has_aux:
         if not (isinstance(output, tuple) and len(output) == 2):
             raise TypeError(
-                f"{caller}: loss_fn must return a pair with has_aux=True, got "
+                f"fit: loss_fn must return a pair with has_aux=True, got "
                 f"{kind_of(output)}. The loss comes first, then anything else."
             )
         output, aux = output
-    loss_output(caller, output, "With has_aux=True it returns a pair, the loss first.")
+    loss_output("fit", output, "With has_aux=True it returns a pair, the loss first.")
     return output, aux
 
 
@@ -266,26 +264,26 @@ def batch(caller: str, of: str, args: Any) -> None:
         )
 
 
-def step_tol_can_be_met(caller: str, step_tol: Any, smallest: float | None) -> None:
+def step_tol_can_be_met(step_tol: Any, smallest: float | None) -> None:
     """Raise unless step sizes, of which the least is ``smallest``, can be so small."""
     traced = isinstance(step_tol, jax.core.Tracer)
     shown = "a traced number" if traced else f"{float(step_tol):g}"
     if smallest is None:
         raise ValueError(
-            f"{caller}: step_tol must be None for an optimizer without step sizes, got "
-            f"{shown}. Only Rprop has them, where no wrapper hides which parameter they "
-            "belong to; use target_loss or patience."
+            f"fit: step_tol must be None for an optimizer without known step sizes, "
+            f"got {shown}. Only Rprop has them, where no wrapper hides which parameters "
+            "they belong to; use target_loss or patience."
         )
     if not traced and np.float32(step_tol) < np.float32(smallest):
         raise ValueError(
-            f"{caller}: step_tol must be at least min_step_size, got {shown} below "
+            f"fit: step_tol must be at least min_step_size, got {shown} below "
             f"{smallest:g}. No step size can meet it; lower min_step_size as well."
         )
 
 
-def resume(caller: str, state: Any, expected: Any) -> None:
+def resume(state: Any, expected: Any) -> None:
     """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
-    conforms(caller, "resume", state, expected, "of the state of this fit", _SAME)
+    conforms("fit", "resume", state, expected, "of the state of this fit", _SAME)
 
 
 _SAME = (
@@ -332,10 +330,10 @@ def _shown(progress: Any) -> str:
     return "a function" if inspect.isroutine(progress) else kind_of(progress)
 
 
-def _count(caller: str, name: str, value: Any, why: str) -> None:
+def _count(name: str, value: Any, why: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{caller}: {name} must be an int, got {value!r}. {why}")
+        raise TypeError(f"fit: {name} must be an int, got {value!r}. {why}")
     if value < 1:
-        raise ValueError(f"{caller}: {name} must be at least 1, got {value}. {why}")
+        raise ValueError(f"fit: {name} must be at least 1, got {value}. {why}")
     if value > _LARGEST_COUNT:
-        raise ValueError(f"{caller}: {name} must be less than 2**31, got {value}. {why}")
+        raise ValueError(f"fit: {name} must be less than 2**31, got {value}. {why}")

@@ -13,18 +13,17 @@ from optax_rprop._checks import is_traced
 from optax_rprop._fit._loop import BLOCK, Carry, Loop, result_of
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, deferred_interrupt
+from optax_rprop._fit._record import from_rows
 from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._kept import is_constant, kept_with
 
-SEGMENT = (
-    32 * BLOCK
-)  # the most steps of one call; few, so that a history is cheap to make
+SEGMENT = 33 * BLOCK  # the most steps of one call, and the length of its history
 _SECONDS_PER_REPORT = 0.2
 
 
 class Programs:
-    """A loop, compiled: once for a loss, an optimizer and the shapes."""
+    """The compiled programs of a loop: one set for a loss and an optimizer."""
 
     def __init__(self, loop: Callable[[], Loop]) -> None:
         self._loop = loop
@@ -42,7 +41,7 @@ class Programs:
             isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
             for leaf in jax.tree.leaves(params)
         )
-        # A compiled constant lies where XLA likes; made eagerly, it lies like its leaf.
+        # XLA places a program's constants where it likes; eager ones lie like their leaf.
         start = self._loop().start if sharded else self._start
         return start(limits, params, args, resume)
 
@@ -84,11 +83,11 @@ def run_on_host(
     with_history: bool,
     report: Report | None,
 ) -> FitResult | None:
-    """Step in calls of the compiled loop; with a report they last fractions of a second.
+    """Step in calls of the compiled loop, which with a report last fractions of a second.
 
     Every fit outside of jit and vmap runs this one program, whatever its rules, its
     history, its number of steps and its reports. So all take the same steps, bit for bit.
-    Returns None if the loss holds traced values, so that no step is taken yet.
+    Returns None, without a step, if the loss closes over traced values.
     """
     num_steps, chunk = 0, SEGMENT if report is None else 1
     written: list[FitHistory] = []
@@ -106,7 +105,7 @@ def run_on_host(
             num_steps += taken
             closed = carry.closed.item()
             if with_history or report is not None:
-                seen = jax.tree.map(lambda h, n=taken: np.asarray(h)[:n], segment.history)
+                seen = from_rows(np.asarray(segment.rows)[:taken], segment.like)
                 written.append(seen)
             now = time.perf_counter()
             # Twice or half as many steps at a time, to keep to the time of a report.
@@ -140,5 +139,5 @@ def _join(written: list[FitHistory], length: int) -> FitHistory:
         joined[: len(taken)] = taken
         return joined
 
-    joined: FitHistory = jax.device_put(jax.tree.map(join, *written))
+    joined: FitHistory = jax.tree.map(join, *written)
     return joined

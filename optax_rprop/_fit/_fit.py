@@ -59,8 +59,8 @@ def fit(
         g = 0,
 
     or when the best loss has not improved by ``rtol``, relative to itself, for
-    ``patience`` steps, or after ``max_steps``. A rule can be met far from the best
-    parameters, where a step has led away from them; the status says so then.
+    ``patience`` steps, or after ``max_steps``. If a rule is met far from the
+    best parameters, the status says so (``WORSE_THAN_BEST``).
 
     A step to a loss that is not finite is undone, with smaller step sizes. Where the loss
     is still not finite, the fit goes back to the best parameters with yet smaller steps.
@@ -78,11 +78,11 @@ def fit(
         *args: The data, trees of arrays; new data of the same shapes compiles nothing.
         optimizer: Any Optax transformation; :func:`rprop` with its defaults if None. Its
             ``update`` is given ``value=``, ``grad=`` and ``value_fn=``.
-        max_steps: The largest number of steps of this call; at least 1.
+        max_steps: The most steps that this call takes; at least 1.
         target_loss: Stop at a loss at or below it.
         step_tol: Stop when every coordinate has a step size of at most this, in parameter
             units; positive, and not below ``min_step_size``. A coordinate whose gradient
-            is exactly zero or NaN counts as arrived. For Rprop alone.
+            is exactly zero or NaN counts as arrived. Only for Rprop.
         patience: Stop after this many steps without an improvement; at least 1.
         rtol: The improvement that counts for ``patience``, relative to the loss.
         microbatch_size: Accumulate loss and gradient over slices of this many entries of
@@ -98,9 +98,9 @@ def fit(
             mean of the step sizes (None without Rprop), called a few times per second.
             The first Ctrl-C then ends the fit early, with its result.
         resume: ``result.last`` of a fit with the same loss and optimizer: goes on as
-            though it had never stopped. ``params`` then only says the structure. Another
-            rule of Rprop, or other factors and bounds, may go on as well.
-        **unknown: Nothing; it is there for the message on a keyword that does not exist.
+            though it had never stopped. ``params`` then only gives structure, shapes and
+            dtypes. Another rule of Rprop, or other factors and bounds, may go on as well.
+        **unknown: Not accepted; here so that an unknown keyword meets a clear message.
 
     Returns:
         A :class:`FitResult`.
@@ -136,7 +136,6 @@ def fit(
     """
     optimizer = _DEFAULT_OPTIMIZER if optimizer is None else optimizer
     _checks.arguments(
-        "fit",
         loss_fn=loss_fn,
         optimizer=optimizer,
         max_steps=max_steps,
@@ -145,14 +144,13 @@ def fit(
         history=history,
         progress=progress,
         resume=resume,
-        state=FitState,
         unknown=unknown,
     )
     limits = Limits(
-        _checks.target_loss("fit", target_loss),
-        _checks.step_tol("fit", step_tol),
-        _checks.patience("fit", patience),
-        _checks.rtol("fit", rtol),
+        _checks.target_loss(target_loss),
+        _checks.step_tol(step_tol),
+        _checks.patience(patience),
+        _checks.rtol(rtol),
     )
     parameters("fit", params)
     _checks.data("fit", params=params, args=args, resume=resume)
@@ -165,14 +163,14 @@ def fit(
         if not is_traced(carry):
             if step_tol is not None:
                 smallest = programs.smallest_step_size(carry)
-                _checks.step_tol_can_be_met("fit", limits.step_tol, smallest)
+                _checks.step_tol_can_be_met(limits.step_tol, smallest)
             with reporter(progress, max_steps) as report:
                 result = run_on_host(
                     programs, limits, args, carry, max_steps, history, report
                 )
             if result is not None:
                 return result
-    _checks.not_traced("fit", progress)
+    _checks.not_traced(progress)
     traced: FitResult = programs.whole(
         limits, params, args, resume, max_steps, history, step_tol is not None
     )

@@ -10,6 +10,7 @@ import optax
 from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
+from optax_rprop._fit._packing import packing
 from optax_rprop._fit._record import as_row, blank_history, from_rows, knows_step_sizes
 from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._fit._step import initial_state, remember_best, take_step
@@ -19,7 +20,7 @@ from optax_rprop._transform._state import smallest_step_size
 
 # XLA's CPU backend runs the loop of a small problem in one thread, several times faster,
 # as long as no array in it is larger than 512 bytes. So the history is written in blocks.
-BLOCK = 128
+BLOCK = 31  # and a row to spare, of 4 float32
 
 
 class Carry(NamedTuple):
@@ -28,14 +29,15 @@ class Carry(NamedTuple):
     state: FitState
     status: jax.Array  # RUNNING, or why to stop
     last_loss: jax.Array  # of the last evaluation
-    closed: jax.Array  # whether that was of state.params, after the last step
+    closed: jax.Array  # whether last_loss is that of state.params, after the last step
 
 
 class Segment(NamedTuple):
     """Some steps of a fit, one after another."""
 
     carry: Carry
-    history: FitHistory  # zero after the last step
+    rows: jax.Array  # the history, a row for every step; zero after the last
+    like: FitHistory  # what a row holds
     num_steps: jax.Array
     loss: jax.Array  # the best; inf where none was finite
 
@@ -54,7 +56,7 @@ class Loop(NamedTuple):
         resume: FitState | None,
     ) -> Carry:
         """The carry before the first step, of a new state or of one to go on from."""
-        _checks.start("fit", self.objective, params, args)
+        _checks.start(self.objective, params, args)
         # Copies, since the loop writes into its carry.
         params = jax.tree.map(lambda p: jnp.array(p, jnp.result_type(p)), params)
         loss, aux = jax.eval_shape(self.objective.loss_and_aux, params, *args)
@@ -63,7 +65,7 @@ class Loop(NamedTuple):
         if resume is None:
             state = new_state(params, shapes)
         else:
-            _checks.resume("fit", resume, jax.eval_shape(new_state, params, shapes))
+            _checks.resume(resume, jax.eval_shape(new_state, params, shapes))
             state = jax.tree.map(jnp.array, resume)
         status = jnp.where(
             reached(limits, state.best_loss), int(FitStatus.TARGET_REACHED), int(RUNNING)
@@ -91,76 +93,76 @@ class Loop(NamedTuple):
         that the last step led to, and takes no step. The history has ``length`` entries,
         a multiple of BLOCK and at least ``pause_after``.
 
-        All counts are values of the program, so that XLA can unroll none of its loops: a
-        fit in one piece runs the same machine code as one in several.
+        The counts are arguments, not constants, so XLA cannot unroll a loop: a fit in one
+        piece and one in several run the same machine code.
         """
         first = carry.state.num_steps
         pause_at, stop_at = first + pause_after, first + stop_after
-
-        def stepping(carry: Carry) -> jax.Array:
-            return (carry.status == int(RUNNING)) & (carry.state.num_steps < stop_at)
-
-        def going_on(carry: Carry, pause_at: jax.Array) -> jax.Array:
-            paused = stepping(carry) & (carry.state.num_steps >= pause_at)
-            return ~carry.closed & ~paused
-
-        def step(carry: Carry) -> tuple[Carry, jax.Array]:
-            def value_fn(params: Any) -> jax.Array:
-                return self.objective.loss_and_aux(params, *args)[0]
-
-            # The only evaluation in the program: every step gets its bits from it.
-            evaluation = self.objective.evaluate(carry.state.params, args)
-            state = remember_best(carry.state, evaluation)
-            stepped, record, status = take_step(
-                self.optimizer, limits, state, evaluation, value_fn=value_fn
-            )
-            state, status = select_tree(
-                stepping(carry), (stepped, status), (state, carry.status)
-            )
-            closed = ~stepping(carry)
-            return Carry(state, status, evaluation.loss, closed), as_row(record.history())
-
-        def block(carry: Carry) -> tuple[Carry, jax.Array]:
-            began = carry.state.num_steps
-            end = jnp.minimum(pause_at, began + BLOCK)
-
-            def body(inner: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
-                carry, rows = inner
-                # The last pass takes no step, and writes to a row that is not read.
-                row = jnp.where(stepping(carry), carry.state.num_steps - began, BLOCK)
-                carry, seen = step(carry)
-                return carry, _set_row(rows, seen, row)
-
-            carry, rows = jax.lax.while_loop(
-                lambda inner: going_on(inner[0], end), body, (carry, blank(BLOCK + 1))
-            )
-            return carry, rows[:BLOCK]
-
-        def body(outer: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
-            carry, blocks = outer
-            row = (carry.state.num_steps - first) // BLOCK
-            carry, rows = block(carry)
-            return carry, _set_row(blocks, rows, row)
-
+        pack, unpack = packing(carry)
         like = blank_history(carry.state, carry.last_loss.dtype)
 
         def blank(*shape: int) -> jax.Array:
             row = as_row(like)
             return jnp.broadcast_to(row, (*shape, *row.shape))
 
-        carry, blocks = jax.lax.while_loop(
+        def going_on(packed: Any, pause_at: jax.Array) -> jax.Array:
+            carry = unpack(packed)
+            paused = is_stepping(carry, stop_at) & (carry.state.num_steps >= pause_at)
+            unfinished: jax.Array = ~carry.closed & ~paused
+            return unfinished
+
+        def block(outer: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+            packed, blocks = outer
+            began = unpack(packed).state.num_steps
+            end = jnp.minimum(pause_at, began + BLOCK)
+
+            def body(inner: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+                packed, rows = inner
+                carry = unpack(packed)
+                # The last pass takes no step, and writes to a row that is not read.
+                taken = carry.state.num_steps - began
+                row = jnp.where(is_stepping(carry, stop_at), taken, BLOCK)
+                carry, seen = self.step(limits, args, carry, stop_at)
+                return pack(carry), _set_row(rows, seen, row)
+
+            packed, rows = jax.lax.while_loop(
+                lambda inner: going_on(inner[0], end), body, (packed, blank(BLOCK + 1))
+            )
+            return packed, _set_row(blocks, rows[:BLOCK], (began - first) // BLOCK)
+
+        packed, blocks = jax.lax.while_loop(
             lambda outer: going_on(outer[0], pause_at),
-            body,
-            (carry, blank(length // BLOCK + 1, BLOCK)),
+            block,
+            (pack(carry), blank(length // BLOCK + 1, BLOCK)),
         )
-        history = from_rows(blocks[:-1].reshape(length, -1), like)
-        num_steps = carry.state.num_steps - first
-        state = carry.state
-        status = jnp.where(
-            carry.closed, final_status(limits, state, carry.status), carry.status
+        carry = unpack(packed)
+        state, status = carry.state, carry.status
+        status = jnp.where(carry.closed, final_status(limits, state, status), status)
+        return Segment(
+            carry=carry._replace(status=status),
+            rows=blocks[:-1].reshape(length, -1),
+            like=like,
+            num_steps=state.num_steps - first,
+            loss=jnp.where(is_found(state.best_loss), state.best_loss, jnp.inf),
         )
-        loss = jnp.where(is_found(state.best_loss), state.best_loss, jnp.inf)
-        return Segment(carry._replace(status=status), history, num_steps, loss)
+
+    def step(
+        self, limits: Limits, args: tuple[Any, ...], carry: Carry, stop_at: jax.Array
+    ) -> tuple[Carry, jax.Array]:
+        """Evaluate, and step if there is no reason to stop; the row for the history."""
+
+        def value_fn(params: Any) -> jax.Array:
+            return self.objective.loss_and_aux(params, *args)[0]
+
+        # The only evaluation in the program, so every step computes the same bits.
+        evaluation = self.objective.evaluate(carry.state.params, args)
+        state = remember_best(carry.state, evaluation)
+        stepped, record, status = take_step(
+            self.optimizer, limits, state, evaluation, value_fn=value_fn
+        )
+        stepping = is_stepping(carry, stop_at)
+        state, status = select_tree(stepping, (stepped, status), (state, carry.status))
+        return Carry(state, status, evaluation.loss, ~stepping), as_row(record.history())
 
     def smallest_step_size(self, carry: Carry) -> jax.Array | None:
         """The least lower bound of the step sizes; None where step_tol has no meaning."""
@@ -186,7 +188,7 @@ class Loop(NamedTuple):
         carry = self.start(limits, params, args, resume)
         if has_step_tol:
             smallest = 0.0 if knows_step_sizes(carry.state) else None
-            _checks.step_tol_can_be_met("fit", limits.step_tol, smallest)
+            _checks.step_tol_can_be_met(limits.step_tol, smallest)
         length = -(-max_steps // BLOCK) * BLOCK
         segment = self.run(limits, args, carry, max_steps, max_steps, length=length)
         result = result_of(segment)
@@ -194,14 +196,15 @@ class Loop(NamedTuple):
             return result
         taken = jnp.arange(max_steps) < segment.num_steps
         series = jax.tree.map(
-            lambda s: jnp.where(taken, s[:max_steps], jnp.nan), segment.history
+            lambda s: jnp.where(taken, s[:max_steps], jnp.nan),
+            from_rows(segment.rows, segment.like),
         )
         return result._replace(history=series)
 
 
 def result_of(segment: Segment) -> FitResult:
-    """What a loop that has closed found, without its history."""
-    carry, _, num_steps, loss = segment
+    """The result of a finished loop, without its history."""
+    carry, num_steps, loss = segment.carry, segment.num_steps, segment.loss
     state = carry.state
     return FitResult(
         params=state.best_params,
@@ -215,6 +218,11 @@ def result_of(segment: Segment) -> FitResult:
         gradient_max=state.best_gradient_max,
         last_loss=carry.last_loss,
     )
+
+
+def is_stepping(carry: Carry, stop_at: jax.Array) -> jax.Array:
+    """Whether there is no reason to stop; else the next pass is the last."""
+    return (carry.status == int(RUNNING)) & (carry.state.num_steps < stop_at)
 
 
 def _set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:

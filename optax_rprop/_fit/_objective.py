@@ -15,7 +15,7 @@ from optax_rprop._fit import _checks
 class Evaluation(NamedTuple):
     """What a step starts from: the loss at its parameters, the aux and the gradients.
 
-    The gradients point up also where parameters are complex; those of JAX are conjugated.
+    Gradients of complex parameters point uphill too; JAX returns their conjugates.
     """
 
     loss: jax.Array
@@ -60,7 +60,7 @@ class Objective(NamedTuple):
     def _call(self, params: optax.Params, *args: Any) -> tuple[jax.Array, Any]:
         with _checks.errors_of_the_loss("fit", params, args):
             output = self.loss_fn(params, *args)
-        return _checks.loss_and_aux("fit", output, self.has_aux)
+        return _checks.loss_and_aux(output, self.has_aux)
 
 
 def _mean_of_slices(function: Callable[..., Any], size: int, args: Any) -> Any:

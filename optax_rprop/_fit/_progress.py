@@ -1,4 +1,4 @@
-"""Progress of a long fit: a bar, or a function of the user's; and Ctrl-C."""
+"""Progress of a long fit, as a bar or through a user's function; and Ctrl-C."""
 
 import contextlib
 import signal
@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: What is told a few times a second: steps so far, loss, geometric mean of the step sizes
-#: (None without Rprop).
+#: A function called a few times a second with the steps so far, the loss and the
+#: geometric mean of the step sizes (None without Rprop).
 Report = Callable[[int, float, float | None], object]
 
 

@@ -20,14 +20,15 @@ Arrays = tuple[jax.Array, ...]
 
 
 class StepRecord(NamedTuple):
-    """What one step saw; None where the optimizer has no such thing."""
+    """What one step saw; a field is None where the optimizer has nothing to show."""
 
     loss: jax.Array
+    first_loss: jax.Array
     best_loss: jax.Array
     gradient_max: jax.Array  # the largest absolute entry; NaN where one is NaN
     best_gradient_max: jax.Array
     stalled_steps: jax.Array
-    diverged: jax.Array  # bool: no way leads back to a finite loss
+    diverged: jax.Array  # bool: no way back to a finite loss was found
     step_size_mean: jax.Array | None
     step_size_max: jax.Array | None
     step_size_active: jax.Array | None  # the largest among coordinates with a gradient
@@ -58,6 +59,7 @@ def record(
     leaves = _stack_scalars(_leaves(evaluation.grads, before.opt_state, after.opt_state))
     seen = StepRecord(
         loss=evaluation.loss,
+        first_loss=after.first_loss,
         best_loss=after.best_loss,
         gradient_max=largest_gradient(evaluation.grads),
         best_gradient_max=after.best_gradient_max,
@@ -91,7 +93,7 @@ def record(
 
 
 def blank_history(state: FitState, loss_dtype: Any) -> FitHistory:
-    """What ``record`` will give a history of, as scalars that are zero."""
+    """The fields that ``record`` will fill, as zeros of the same dtypes."""
     loss = scalar_like(state.params, 0, loss_dtype)
     seen = scalar_like(state.params, 0, jnp.float32)
     size = seen if rprop_states(state.opt_state) else None
@@ -99,14 +101,14 @@ def blank_history(state: FitState, loss_dtype: Any) -> FitHistory:
 
 
 def as_row(history: FitHistory) -> jax.Array:
-    """The fields of a step as one array: a history is written a row at a time."""
+    """The fields of one step as one array; a history is written row by row."""
     fields = jax.tree.leaves(history)
     dtype = functools.reduce(np.promote_types, (field.dtype for field in fields))
     return _stack(fields, dtype)
 
 
-def from_rows(rows: jax.Array, like: FitHistory) -> FitHistory:
-    """The fields of every step, with the dtypes of those in ``like``."""
+def from_rows(rows: Any, like: FitHistory) -> FitHistory:
+    """The fields of every step, with the dtypes in ``like``; NumPy's if the rows are."""
     fields = jax.tree.leaves(like)
     structure: Any = jax.tree.structure(like)
     columns = (rows[:, i].astype(field.dtype) for i, field in enumerate(fields))
@@ -123,7 +125,7 @@ def knows_step_sizes(state: FitState) -> bool:
 def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
     """Step sizes, gradient, old and new signs of each leaf that Rprop works on.
 
-    The step sizes alone where a wrapper reshapes the tree, so that no gradient is known.
+    Only the step sizes where a wrapper reshapes the tree: no gradient is known then.
     """
     grad_at = dict(jax.tree.leaves_with_path(grads))
     found: list[Arrays] = []
@@ -141,7 +143,7 @@ def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
 
 
 def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
-    """The gradients as ``optax.flatten`` hands them on, if they have this shape then."""
+    """The gradients as ``optax.flatten`` passes them on; None if its shape is another."""
     leaves = jax.tree.leaves(grads)
     dtype = jnp.result_type(*leaves)
     count = sum(leaf.size for leaf in leaves)
@@ -152,7 +154,7 @@ def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
 
 
 def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:
-    """The same leaves, but all scalars as one vector: each leaf takes time to compile."""
+    """The same leaves, all scalars in one vector, because each leaf adds compile time."""
     groups: dict[Any, list[Arrays]] = {}
     for index, leaf in enumerate(leaves):
         scalar = all(x.ndim == 0 for x in leaf)

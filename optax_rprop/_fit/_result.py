@@ -4,6 +4,7 @@ import enum
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 _NOISE = (
@@ -76,17 +77,23 @@ class FitStatus(enum.IntEnum):
     WORSE_THAN_BEST = (
         8,
         "The fit came to rest at a place with a smaller gradient but a worse loss than "
-        "the best: a step led away, and none led back. result.params are those of step "
-        "result.best_step, and no minimum. Start with a smaller learning_rate.",
+        "the best: a step led away, and none led back. result.params are those after "
+        "step result.best_step, which is not a minimum. Start with a smaller "
+        "learning_rate.",
     )
+
+
+Series = jax.Array | np.ndarray[Any, Any]
 
 
 class FitHistory(NamedTuple):
     """What every step saw: arrays of length ``max_steps``, NaN after the last step.
 
-    Entry ``i`` belongs to the parameters before step ``i``. A field is None where the
-    optimizer does not have what it shows: all but the loss without Rprop's step sizes,
-    and ``flip_fraction`` where a wrapper hides which gradient belongs to which of them.
+    They are NumPy's; those of JAX inside ``jit`` or ``vmap``.
+
+    Entry ``i`` belongs to the parameters before step ``i``. Without Rprop's step sizes
+    every field but the loss is None. ``flip_fraction`` is also None where a wrapper hides
+    which gradient belongs to which step size.
 
     Attributes:
         loss: The loss, in its own dtype.
@@ -98,10 +105,10 @@ class FitHistory(NamedTuple):
             and near one third with the rules that forget the sign at a change.
     """
 
-    loss: jax.Array
-    step_size_mean: jax.Array | None
-    step_size_max: jax.Array | None
-    flip_fraction: jax.Array | None
+    loss: Series
+    step_size_mean: Series | None
+    step_size_max: Series | None
+    flip_fraction: Series | None
 
 
 class FitState(NamedTuple):
@@ -118,10 +125,11 @@ class FitState(NamedTuple):
         best_step: How many steps were taken before they were evaluated; int32.
         best_gradient_max: The largest absolute entry of the gradient there.
         num_steps: The steps taken since the fit began, by all calls; int32.
-        reference_loss: The loss that the next one has to improve on by ``rtol``.
+        first_loss: The first finite loss; until then as ``best_loss``.
+        reference_loss: The loss that a later one has to improve on by ``rtol``.
         stalled_steps: The steps since a loss last did; int32.
         nonfinite_steps: The steps since the loss was last finite; int32.
-        retreats: How often the fit went back to the best since it was found; int32.
+        nonfinite_losses: The losses since the best that were not finite; int32.
     """
 
     params: optax.Params
@@ -132,10 +140,11 @@ class FitState(NamedTuple):
     best_step: jax.Array
     best_gradient_max: jax.Array
     num_steps: jax.Array
+    first_loss: jax.Array
     reference_loss: jax.Array
     stalled_steps: jax.Array
     nonfinite_steps: jax.Array
-    retreats: jax.Array
+    nonfinite_losses: jax.Array
 
 
 class FitResult(NamedTuple):

@@ -1,6 +1,6 @@
-"""A step of a fit, as pure functions that know no loop.
+"""A step of a fit, as pure functions, independent of any loop.
 
-``evaluate`` (of an objective, a stream or somebody else's loop) gives loss, aux and
+``evaluate`` (of an objective, a stream or a user's own loop) gives loss, aux and
 gradients; ``advance`` takes the step. A driver calls them in turn.
 """
 
@@ -13,13 +13,13 @@ import optax
 from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._record import StepRecord, largest_gradient, record
 from optax_rprop._fit._result import FitState
-from optax_rprop._fit._stop import Limits, status_after, update_patience
+from optax_rprop._fit._stop import Limits, is_found, status_after, update_patience
 from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
 from optax_rprop._transform._state import rprop_states
 
-# Plain Rprop goes back to the best at most twice in a row: it halves its steps each time.
-# A wrapper that keeps the loss from Rprop would let it go the same way for ever.
-MAX_RETREATS = 10
+# Each loss that is not finite halves Rprop's steps, which reach their lower bound after
+# some 30. A wrapper that hides the loss from Rprop would repeat the same steps for ever.
+MAX_NONFINITE_LOSSES = 50
 
 
 class Outcome(NamedTuple):
@@ -55,10 +55,11 @@ def initial_state(
         best_step=count(),
         best_gradient_max=scalar_like(params, 0, gradient_max.dtype),
         num_steps=count(),
+        first_loss=scalar_like(params, no_loss, loss_dtype),
         reference_loss=scalar_like(params, no_loss, loss_dtype),
         stalled_steps=count(),
         nonfinite_steps=count(),
-        retreats=count(),
+        nonfinite_losses=count(),
     )
 
 
@@ -88,10 +89,14 @@ def remember_best(state: FitState, evaluation: Evaluation) -> FitState:
         "best_aux": evaluation.aux,
         "best_step": state.num_steps,
         "best_gradient_max": largest_gradient(evaluation.grads),
-        "retreats": 0,
+        "nonfinite_losses": 0,
     }
     there = {name: getattr(state, name) for name in here}
-    return state._replace(**select_tree(better, here, there))
+    is_first = jnp.isfinite(loss) & ~is_found(state.first_loss)
+    return state._replace(
+        first_loss=jnp.where(is_first, loss, state.first_loss),
+        **select_tree(better, here, there),
+    )
 
 
 def take_step(
@@ -119,7 +124,8 @@ def take_step(
         go_back = diverged = ~finite
         opt_state = select_tree(finite, opt_state, state.opt_state)
     params = select_tree(go_back, state.best_params, params)
-    retreats = state.retreats + go_back.astype(jnp.int32)
+    nonfinite_losses = state.nonfinite_losses + (~finite).astype(jnp.int32)
+    diverged |= nonfinite_losses > MAX_NONFINITE_LOSSES
 
     reference_loss, stalled_steps = update_patience(limits, state, loss)
     after = state._replace(
@@ -129,7 +135,7 @@ def take_step(
         reference_loss=reference_loss,
         stalled_steps=stalled_steps,
         nonfinite_steps=nonfinite_steps,
-        retreats=retreats,
+        nonfinite_losses=nonfinite_losses,
     )
-    seen = record(evaluation, state, after, diverged | (retreats > MAX_RETREATS))
+    seen = record(evaluation, state, after, diverged)
     return Outcome(after, seen, status_after(limits, seen))

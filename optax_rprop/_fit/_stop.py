@@ -10,13 +10,13 @@ from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitState, FitStatus
 from optax_rprop._leaf import finfo
 
-RUNNING = FitStatus.MAX_STEPS  # until there is another reason: a fit's end is its steps'
+RUNNING = FitStatus.MAX_STEPS  # no reason to stop yet; it ends so when all are taken
 
 
 class Limits(NamedTuple):
     """When to stop. A rule that is not asked for has a limit that nothing meets.
 
-    So a fit compiles to the same program whichever rules it has.
+    So the program is the same whichever rules are asked for.
     """
 
     target_loss: jax.typing.ArrayLike
@@ -77,7 +77,7 @@ def _target_reached(limits: Limits, seen: StepRecord) -> jax.Array:
 
 def _stationary(limits: Limits, seen: StepRecord) -> jax.Array:
     is_zero = seen.gradient_max == 0
-    if seen.step_size_active is not None:  # NaN is no gradient either, as in the rule
+    if seen.step_size_active is not None:  # NaN moves nothing, as zero does
         is_zero |= jnp.isnan(seen.gradient_max) & (seen.step_size_active == 0)
     return jnp.isfinite(seen.loss) & is_zero
 
@@ -97,7 +97,7 @@ def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
 
 
 def _at_rest(limits: Limits, seen: StepRecord) -> jax.Array:
-    """Whether any of the rules holds that speak of a minimum."""
+    """Whether one of the rules holds that suggest a minimum."""
     return (
         _stationary(limits, seen) | _step_converged(limits, seen) | _stalled(limits, seen)
     )
@@ -108,16 +108,20 @@ def _nan_gradient(limits: Limits, seen: StepRecord) -> jax.Array:
 
 
 def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
-    """At rest elsewhere: the loss is worse than the best, and yet the gradient smaller.
+    """At rest elsewhere: most of the gain is lost again, but the gradient is smaller.
 
-    Where a fit converges, its best has the smallest gradient too, up to rounding.
+    Rounding too can make a loss worse than the best and a gradient smaller, but it does
+    not undo half of a descent, and a tenth of the loss.
     """
-    margin = jnp.asarray(limits.rtol, seen.loss.dtype) * jnp.abs(seen.best_loss)
-    worse = seen.loss > seen.best_loss + margin
-    return _at_rest(limits, seen) & worse & (seen.gradient_max < seen.best_gradient_max)
+    lost = seen.loss - seen.best_loss
+    gained = seen.first_loss - seen.best_loss
+    is_worse = (lost > gained / 2) & (lost > jnp.abs(seen.best_loss) / 10)
+    return (
+        _at_rest(limits, seen) & is_worse & (seen.gradient_max < seen.best_gradient_max)
+    )
 
 
-# The most telling first.
+# The first that holds gives the status.
 _CONDITIONS: list[tuple[FitStatus, Callable[[Limits, StepRecord], Any]]] = [
     (FitStatus.NONFINITE, _diverged),
     (FitStatus.TARGET_REACHED, _target_reached),

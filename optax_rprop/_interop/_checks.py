@@ -70,7 +70,7 @@ def first_step_size(
 
 
 def once(caller: str, indices: list[Any], states: dict[Any, Any]) -> None:
-    """Raise unless the groups list every parameter once, and all that have a state."""
+    """Raise unless the groups list each parameter once, and every one with a state."""
     repeated = _repeated(indices)
     if repeated:
         raise ValueError(
@@ -97,7 +97,7 @@ def as_many(caller: str, count: int, leaves: int) -> None:
 
 
 def same_names(caller: str, names: list[str], leaf_names: list[str]) -> None:
-    """Raise unless each of torch's names is that of one leaf, and the reverse."""
+    """Raise unless each of torch's names is that of one leaf, and each leaf has one."""
     differences = {
         "no leaf for": [name for name in names if name not in leaf_names],
         "no parameter for": [name for name in leaf_names if name not in names],

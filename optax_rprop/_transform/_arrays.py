@@ -29,7 +29,8 @@ class RpropState(NamedTuple):
             wider. A complex leaf of shape ``(...)`` has step sizes of shape ``(..., 2)``,
             for its real and its imaginary part.
         prev_signs: A tree like ``step_sizes``, int8: the remembered signs -1, 0 or 1. A
-            coordinate with a sign moved against it in the last step, by its step size.
+            coordinate whose sign is not 0 moved against it in the last step, by its step
+            size.
         prev_value: A scalar: the last finite loss given as ``value=``; the largest
             finite number before the first. It has the default float dtype: float64 where
             x64 is enabled.
@@ -49,7 +50,7 @@ def rprop(
     *,
     variant: Variant = "irprop-",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Rprop: steps that follow the sign of each gradient, with sizes of their own.
+    r"""Rprop: steps that follow the sign of each gradient, one step size per parameter.
 
     Every parameter keeps a step size. It grows while the sign of its gradient stays and
     shrinks when the sign changes, so the size of the gradient never matters and there is
@@ -202,7 +203,7 @@ def _scale_by_rprop(
     hyper: Hyperparameters,
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation; ``name`` is the public function that errors speak of."""
+    """The transformation; error messages name the public function ``name``."""
     learning_rate, hyper = jax.tree.map(real_number, (learning_rate, hyper))
     _checks.variant(name, variant, VARIANTS)
     _checks.hyperparameters(name, learning_rate, *hyper)

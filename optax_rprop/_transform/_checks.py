@@ -81,7 +81,7 @@ def hyperparameters(
 def grid(
     caller: str, learning_rate: Any, min_step_size: Any, max_step_size: Any, levels: int
 ) -> None:
-    """Raise unless the step sizes lie on the 8-bit grid, in order and near enough."""
+    """Raise unless the step sizes lie on the 8-bit grid, in order, in its range."""
     initial = _on_grid(caller, "learning_rate", learning_rate)
     smallest = _on_grid(caller, "min_step_size", min_step_size)
     largest = _on_grid(caller, "max_step_size", max_step_size)
@@ -96,7 +96,7 @@ def grid(
 
 
 def loss(caller: str, name: str, needed: bool, value: Any) -> None:
-    """Raise unless ``value`` is a real scalar, or None where the rule can do without."""
+    """Raise unless ``value`` is a real scalar, or None where the rule needs none."""
     if value is None:
         if needed:
             raise TypeError(
@@ -124,7 +124,7 @@ def state(caller: str, value: Any, kind: type) -> None:
         raise TypeError(
             f"{caller}: state must be of type {kind.__name__}, got "
             f"{type(value).__name__}. The state is what init returned, and then what the "
-            "update before did."
+            "last update returned."
         )
 
 
@@ -222,7 +222,7 @@ def values(caller: str, **arrays: Any) -> None:
             raise ValueError(
                 f"{caller}: every entry of the state must be {rule}, got {wrong[0]} in "
                 f"{path_name(path)}. The state is what init returned, and then what the "
-                "update before did."
+                "last update returned."
             )
 
 
@@ -265,7 +265,7 @@ def _on_grid(caller: str, name: str, value: Any) -> float | None:
             f"{caller}: {name} must be positive and in the normal range of float32, got "
             f"{size:g}. It is a step size, in the units of the parameters."
         )
-    fraction, exponent = math.frexp(size)  # size = fraction * 2**exponent, 1/2 and up
+    fraction, exponent = math.frexp(size)  # with fraction in [1/2, 1)
     below = math.floor(8 * fraction)
     if 8 * fraction != below:
         low, high = (math.ldexp(eighths / 8, exponent) for eighths in (below, below + 1))

@@ -58,7 +58,7 @@ def step_codes(
         step = take_back(step, shrunk, rejected)
 
     new_code = step.step_size + step.sign
-    # Computed from the new code, so that the parameters are written without the old one.
+    # Computed from the new code: the pass that writes the parameters needs no old one.
     update = _last_step(new_code, min_step_size)
     if step.undo is not None:
         update = select(step.undo, -_last_step(code, min_step_size), update)
@@ -68,7 +68,7 @@ def step_codes(
 def level_of(
     step_size: jax.typing.ArrayLike, min_step_size: jax.typing.ArrayLike
 ) -> jax.Array:
-    """The level of a step size on the grid; the nearest one if it lies outside."""
+    """The level of a step size on the grid; clipped to the grid if it lies outside."""
     size, smallest = map(_steps_from_zero, (step_size, min_step_size))
     level = size.astype(jnp.int32) - smallest.astype(jnp.int32)
     return jnp.clip(level, 0, LEVELS - 1).astype(jnp.uint8)
@@ -95,12 +95,13 @@ def _last_step(code: jax.Array, min_step_size: jax.Array) -> jax.Array:
 
 def _level_and_sign(code: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The two parts of a code; the sign is 0, 85 or 170."""
-    # uint8 subtraction wraps: a negative difference becomes large, so the level is least.
+    # uint8 subtraction wraps: a negative difference becomes large, and the smallest of
+    # the three is the level.
     level = jnp.minimum(code, jnp.minimum(code - _PLUS, code - _MINUS))
     return level, code - level
 
 
 def _steps_from_zero(size: jax.typing.ArrayLike) -> jax.Array:
-    """The number of levels between ``size`` and the smallest float32."""
+    """The number of grid points between 0 and ``size``."""
     bits = jax.lax.bitcast_convert_type(jnp.asarray(size, jnp.float32), jnp.uint32)
     return bits >> _SHIFT

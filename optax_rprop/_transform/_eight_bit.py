@@ -186,7 +186,7 @@ def _scale_by_rprop_8bit(
     max_step_size: jax.typing.ArrayLike,
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation; ``name`` is the public function that errors speak of."""
+    """The transformation; error messages name the public function ``name``."""
     learning_rate, min_step_size, max_step_size = map(
         real_number, (learning_rate, min_step_size, max_step_size)
     )

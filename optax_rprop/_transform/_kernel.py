@@ -67,10 +67,10 @@ def step_leaf(
     new_sign = step.sign
     if step.undo is None:
         new_sign = _written_after(step.step_size, new_sign)
-    # The table moves by -s*D'. An Optax update points up the gradient until the chain's
-    # scale(-1) turns it round, so it is +s*D' here, and an undo is -p*D.
+    # The table in _rule.py moves by -s*D'. Here the update points up the gradient, and
+    # scale(-1) in the chain negates it: so it is +s*D', and an undo is -p*D.
     update = new_sign.astype(step_size.dtype) * step.step_size
-    if step.undo is not None:  # it reads old values, of which XLA keeps copies on a CPU
+    if step.undo is not None:  # reads old values, so XLA keeps copies on a CPU
         last_update = prev_sign.astype(step_size.dtype) * step_size
         update = select(step.undo, -last_update, update)
     return from_coordinates(update, grad_dtype), step.step_size, new_sign
@@ -80,8 +80,8 @@ def _written_after(step_size: jax.Array, sign: jax.Array) -> jax.Array:
     """``sign``, made to depend on ``step_size``, so that XLA writes it second.
 
     Both read the old sign; without an order XLA's CPU backend copies it, one byte per
-    parameter. The dependency is fake: the sign bit of a step size is 0. It helps only
-    without ``value=``: an undo reads the old values anyway.
+    parameter. The dependency changes no value: the sign bit of a step size is 0. It helps
+    only without ``value=``, since an undo reads the old values anyway.
     """
     num_bits = 8 * step_size.dtype.itemsize
     bits = jax.lax.bitcast_convert_type(step_size, f"uint{num_bits}")

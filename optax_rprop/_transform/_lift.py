@@ -1,4 +1,4 @@
-"""A step on one leaf, lifted over a tree, once, into an Optax transformation."""
+"""An Optax transformation over a tree, made from a step on one leaf."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from optax_rprop._transform import _checks
 
 
 class Verdict(NamedTuple):
-    """What the loss says of the last step."""
+    """What the loss says about the last step."""
 
     loss_rose: jax.Array | bool
     rejected: jax.Array | None  # whether it is not finite; None without a loss
@@ -27,8 +27,8 @@ class Form(NamedTuple):
     state: Any  # the NamedTuple that init returns; it has a ``prev_value``
     memory: tuple[str, ...]  # its fields that hold an array for every leaf
     init: Callable[[optax.Params], Any]
-    # Of the state and the verdict: a function from a leaf's gradient and arrays to its
-    # update and new arrays.
+    # Takes the state and the verdict; returns a function from a leaf's gradient and
+    # arrays to its update and new arrays.
     stepper: Callable[[Any, Verdict], Callable[..., tuple[jax.Array, ...]]]
     check: Callable[[str, Any, Any, Any], None]  # caller, grads, state, params
 
@@ -36,7 +36,7 @@ class Form(NamedTuple):
 def transformation(
     name: str, variant: Variant, form: Form
 ) -> optax.GradientTransformationExtraArgs:
-    """The rule ``variant`` in this form; ``name`` is what errors speak of."""
+    """The rule ``variant`` in this form; error messages name the function ``name``."""
 
     def init_fn(params: optax.Params) -> Any:
         shared_checks.parameters(f"{name}.init", params)
@@ -76,14 +76,15 @@ def transformation(
 def no_loss_yet(params: optax.Params) -> jax.Array:
     """The ``prev_value`` of a new state: no finite loss is above it."""
     dtype = jnp.result_type(float)
-    # Not inf, which jax_debug_infs would take for a fault.
+    # Not inf, which jax_debug_infs would report as an error.
     return scalar_like(params, finfo(dtype).max, dtype)
 
 
 def real_number(number: Any) -> Any:
     """A complex array without an imaginary part as a real one; anything else as it is.
 
-    ``optax.inject_hyperparams`` casts numbers to the dtype of the parameters.
+    ``optax.inject_hyperparams`` casts numbers to the dtype of the parameters, which may
+    be complex.
     """
     is_array = isinstance(number, jax.Array | np.ndarray | np.generic)
     if not (is_array and jnp.iscomplexobj(number)):
@@ -95,7 +96,7 @@ def real_number(number: Any) -> Any:
 def _judge_loss(
     value: jax.typing.ArrayLike | None, prev_value: jax.Array
 ) -> tuple[Verdict, jax.Array]:
-    """What the loss says of the last step, and the loss to remember."""
+    """What the loss says about the last step, and the loss to remember."""
     if value is None:
         return Verdict(loss_rose=False, rejected=None), prev_value
     value = jnp.asarray(value, prev_value.dtype)

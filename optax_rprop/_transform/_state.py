@@ -39,7 +39,8 @@ def smallest_step_size(
 ) -> jax.Array:
     """The least lower bound of Rprop's step sizes; 0 where a wrapper hides it.
 
-    No state holds that bound. So step sizes of 0 are made to shrink, and become it.
+    An RpropState does not hold that bound. So all step sizes are set to 0 and shrunk
+    once, which clamps them to it.
     """
 
     def about_to_shrink(state: Any) -> Any:
