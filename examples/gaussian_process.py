@@ -53,8 +53,7 @@ def forecast(log_p):  # the mean and the standard deviation of every month
 
 names = "line", "trend", "trend_years", "season", "season_shape", "season_years", "noise"
 start = dict.fromkeys(names, 0.0)  # each is 1; a first step of 4 makes it 55 or 1/55
-rules = {"patience": 50, "rtol": 0.03}  # float32 rounds this loss to within 3 %
-result = fit(loss_fn, start, x[:n], y[:n], optimizer=rprop(4.0), **rules)
+result = fit(loss_fn, start, x[:n], y[:n], optimizer=rprop(4.0), patience=50)
 losses = result.history.loss[: result.num_steps]  # NaN after that
 num_failed = int((~jnp.isfinite(losses)).sum())
 print(f"{result.status.name} after {result.num_steps} steps; NaN losses: {num_failed}")

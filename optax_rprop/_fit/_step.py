@@ -17,9 +17,9 @@ from optax_rprop._fit._stop import Limits, is_found, status_after, update_patien
 from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
 from optax_rprop._transform._state import rprop_states
 
-# Each loss that is not finite halves Rprop's steps, which reach their lower bound after
-# some 30. A wrapper that hides the loss from Rprop would repeat the same steps for ever.
-MAX_NONFINITE_LOSSES = 50
+# Each loss that is not finite halves Rprop's steps: from 50 to 1e-6 takes 26 of them. A
+# wrapper that hides the loss from Rprop would repeat the same steps for ever.
+MAX_NONFINITE_LOSSES = 30
 
 
 class Outcome(NamedTuple):
