@@ -6,14 +6,19 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from helpers import raises
 from messages import messages, unread_messages
 
 import optax_rprop
-from optax_rprop import rprop, rprop_8bit, scale_by_rprop, scale_by_rprop_8bit
+from optax_rprop import fit, rprop, rprop_8bit, scale_by_rprop, scale_by_rprop_8bit
 
 PARAMS = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+HINT = (
+    "One number holds for all parameters and steps; optax.partition makes groups with "
+    "numbers of their own."
+)
 
 HYPERPARAMETERS = [
     (
@@ -64,16 +69,16 @@ HYPERPARAMETERS = [
     (
         {"learning_rate": 1e-8},
         ValueError,
-        "rprop: learning_rate must lie between min_step_size and max_step_size, got 1e-08 "
-        "outside 1e-06 to 50. It is the initial step size; widen the bounds if you mean "
-        "it.",
+        "rprop: learning_rate must lie between min_step_size and max_step_size, got "
+        "9.99999994e-09 outside 1e-06 to 50. It is the initial step size; widen the bounds if "
+        "you mean it.",
     ),
     ({"learning_rate": 60}, ValueError, "got 60 outside 1e-06 to 50."),
     (
         {"learning_rate": math.cos},
         TypeError,
         "rprop: learning_rate must be a number, got the function <built-in function cos>. "
-        "A schedule has nothing to scale: each parameter adapts its own step size.",
+        f"{HINT}",
     ),
     (
         {"eta_plus": "1.2"},
@@ -81,7 +86,7 @@ HYPERPARAMETERS = [
         "rprop: eta_plus must be a real number, got str. A Python float or a scalar array "
         "will do.",
     ),
-    ({"eta_minus": True}, TypeError, "eta_minus must be a real number, got dtype bool."),
+    ({"eta_minus": True}, TypeError, "eta_minus must be a real number, got bool."),
     ({"learning_rate": None}, TypeError, "learning_rate must be a real number, got None"),
     ({"learning_rate": [0.1]}, TypeError, "a real number, got list."),
     (
@@ -89,15 +94,15 @@ HYPERPARAMETERS = [
         TypeError,
         "a real number, got dtype key<fry>.",
     ),
-    ({"learning_rate": 1j}, TypeError, "a real number, got dtype complex128."),
-    ({"learning_rate": np.complex64(1)}, TypeError, "real number, got dtype complex64."),
+    ({"learning_rate": 1j}, TypeError, "a real number, got complex."),
+    ({"learning_rate": jnp.complex64(0.1 + 5j)}, TypeError, "got dtype complex64. A "),
+    ({"eta_plus": np.complex64(1.2 - 1j)}, TypeError, "number, got dtype complex64. A "),
     ({"learning_rate": jnp.complex64(-0.5)}, ValueError, "finite, got -0.5."),  # its part
     ({"eta_plus": jnp.ones(2, "complex64")}, ValueError, "a scalar, got shape (2,)."),
     (
         {"max_step_size": jnp.ones(3)},
         ValueError,
-        "rprop: max_step_size must be a scalar, got shape (3,). For groups of parameters "
-        "with values of their own, use optax.partition.",
+        f"rprop: max_step_size must be a scalar, got shape (3,). {HINT}",
     ),
     # As float32 holds them.
     ({"learning_rate": 1e39}, ValueError, "got 1e+39, which is inf in float32. It is"),
@@ -150,6 +155,21 @@ GRID = [
         TypeError,
         "learning_rate must be a real number, got str.",
     ),
+    (
+        {"learning_rate": math.cos},
+        TypeError,
+        "rprop_8bit: learning_rate must be a number, got the function <built-in function "
+        f"cos>. {HINT}",
+    ),
+    ({"learning_rate": jnp.ones(3)}, ValueError, f"a scalar, got shape (3,). {HINT}"),
+    (
+        {"learning_rate": 1j},
+        TypeError,
+        "learning_rate must be a real number, got complex.",
+    ),
+    ({"learning_rate": jnp.complex64(0.125 + 5j)}, TypeError, "got dtype complex64. A "),
+    ({"max_step_size": np.complex64(2 - 1j)}, TypeError, "got dtype complex64. A "),
+    ({"learning_rate": jnp.complex64(0.1)}, ValueError, "2, got 0.1. The nearest values"),
 ]
 
 UPDATES = [
@@ -240,6 +260,30 @@ def test_bounds_are_compared_in_the_precision_of_the_step_sizes():
     rprop(min_step_size=0, max_step_size=float("inf"))
 
 
+@pytest.mark.parametrize("number", [jnp.complex64, np.complex64])
+@pytest.mark.parametrize(
+    ("factory", "initial"), [(rprop, 0.1), (rprop, 0.125), (rprop_8bit, 0.125)]
+)
+def test_a_complex_number_without_an_imaginary_part(factory, number, initial):
+    for params in (jnp.ones(2, "float32"), jnp.ones(2, "complex64")):
+        tx = factory(number(initial), max_step_size=number(2))
+        updates, state = tx.update(params, tx.init(params))
+        np.testing.assert_allclose(updates.real, -initial, rtol=1e-7)
+        assert state[0].prev_value.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("factory", [rprop, rprop_8bit])
+def test_injected_hyperparameters_of_complex_parameters(factory):
+    """They are cast to the dtype of the parameters."""
+    params = jnp.ones(2, "complex64")
+    tx = optax.inject_hyperparams(factory)(learning_rate=0.125)
+    state = tx.init(params)
+    assert state.hyperparams["learning_rate"].dtype == jnp.complex64
+    for update in (tx.update, jax.jit(tx.update)):
+        updates, _ = update(params * (1 - 1j), state, params)
+        np.testing.assert_array_equal(updates, [-0.125 + 0.125j] * 2)
+
+
 def test_traced_values_are_not_checked():
     @jax.jit
     def size(learning_rate):
@@ -266,7 +310,7 @@ def test_parameters_name_every_wrong_leaf(init):
 def test_parameters_that_are_no_arrays():
     with raises(TypeError, "got leaf ['name'] of str. Make such a leaf a float"):
         rprop().init({"name": "dense"})
-    with raises(TypeError, "got the only leaf of dtype int64. Make such a leaf a float"):
+    with raises(TypeError, "got the only leaf of int. Make such a leaf a float"):
         rprop().init(3)
 
 
@@ -316,8 +360,8 @@ def test_the_state_of_something_else(scale_by):
     expected = type(tx.init(PARAMS)).__name__
     with raises(
         TypeError,
-        f"{scale_by.__name__}.update: state must be a {expected}, got tuple. It is what "
-        "init returned, and then what the update before did.",
+        f"{scale_by.__name__}.update: state must be of type {expected}, got tuple. The "
+        "state is what init returned, and then what the last update returned.",
     ):
         tx.update(PARAMS, ())
 
@@ -331,7 +375,7 @@ TARGET = "A checkpoint restored into another dtype is cast silently; make the ta
         (scale_by_rprop, "prev_value", jnp.ones(2, "float32"), "float32[2]"),
         (scale_by_rprop, "prev_value", jnp.ones((), "int32"), "int32[]"),
         (scale_by_rprop_8bit, "min_step_size", jnp.ones((), "int32"), "int32[]"),
-        (scale_by_rprop_8bit, "prev_value", None, "NoneType[]"),
+        (scale_by_rprop_8bit, "prev_value", None, "NoneType"),
     ],
 )
 def test_a_scalar_of_the_state(factory, field, value, found):
@@ -375,31 +419,80 @@ def test_a_state_that_init_does_not_make(factory, what, value, found):
         with raises(
             ValueError,
             f"{factory.__name__}.update: {what} must have the structure, "
-            f"shapes and dtypes that init makes, got {found}. {TARGET}",
+            f"shapes and dtypes of what init makes, got {found}. {TARGET}",
         ):
             update(W, wrong)
 
 
+SIZE = "at least 0 where it is a step size"
+SIGN = "-1, 0 or 1 where it is a sign"
+CODE = "below 255 where it is a code"
+CODES = {"b": jnp.zeros(1, "uint8"), "w": jnp.zeros(2, "uint8")}
+IMPOSSIBLE = [
+    (rprop, {"step_sizes": W | {"w": jnp.asarray([1, -1], "float32")}}, SIZE,
+     "-1.0 in leaf ['step_sizes']['w']"),
+    (rprop, {"step_sizes": W | {"w": jnp.asarray([math.nan, -1], "float32")}}, SIZE,
+     "nan in leaf ['step_sizes']['w']"),
+    (rprop, {"prev_signs": SIGNS | {"w": jnp.asarray([1, 2], "int8")}}, SIGN,
+     "2 in leaf ['prev_signs']['w']"),
+    (rprop, {"prev_signs": SIGNS | {"b": jnp.asarray([-128], "int8")}}, SIGN,
+     "-128 in leaf ['prev_signs']['b']"),
+    (rprop_8bit, {"codes": CODES | {"w": jnp.asarray([254, 255], "uint8")}}, CODE,
+     "255 in leaf ['codes']['w']"),
+    (rprop_8bit, {"min_step_size": jnp.float32(-1)}, SIZE,
+     "-1.0 in leaf ['min_step_size']"),
+    (rprop_8bit, {"min_step_size": jnp.float32(math.nan)}, SIZE,
+     "nan in leaf ['min_step_size']"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("factory", "change", "rule", "found"), IMPOSSIBLE)
+def test_a_value_that_no_step_leads_to(factory, change, rule, found):
+    tx = factory()
+    first, *rest = tx.init(W)
+    state = (first._replace(**change), *rest)
+    value, leaf = found.split(" in ")
+    caller = f"{factory.__name__}.update"
+    message = (
+        f"{caller}: every entry of the state must be {rule}, got {value} in "
+        f"{leaf}. The state is what init returned, and then what the last update returned."
+    )
+    with raises(ValueError, message):
+        tx.update(W, state)
+
+    def loss(params):
+        return jnp.sum(params["b"] ** 2) + jnp.sum(params["w"] ** 2)
+
+    last = fit(loss, W, optimizer=tx, max_steps=1).last._replace(opt_state=state)
+    with raises(ValueError, message.replace(caller, "fit")):
+        fit(loss, W, optimizer=tx, max_steps=1, resume=last)
+
+    # What is traced has no value yet.
+    jax.jit(tx.update)(W, state)
+    jax.jit(lambda w: tx.update(w, state))(W)
+    jax.jit(lambda s: fit(loss, W, optimizer=tx, max_steps=1, resume=s).loss)(last)
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("factory", "change"),
     [
-        ("step_sizes", W | {"w": jnp.asarray([1, -1], "float32")}),
-        ("step_sizes", W | {"w": jnp.asarray([1, math.nan], "float32")}),
-        ("prev_signs", SIGNS | {"w": jnp.asarray([1, 2], "int8")}),
-        ("prev_signs", SIGNS | {"w": jnp.asarray([1, -2], "int8")}),
+        (scale_by_rprop, {"step_sizes": W | {"w": jnp.asarray([0, 9], "float32")}}),
+        (scale_by_rprop, {"step_sizes": W | {"w": jnp.full(2, jnp.inf, "float32")}}),
+        (scale_by_rprop, {"prev_signs": SIGNS | {"w": jnp.asarray([1, -1], "int8")}}),
+        (scale_by_rprop_8bit, {"codes": CODES | {"w": jnp.asarray([0, 254], "uint8")}}),
     ],
 )
-def test_numbers_that_no_state_holds(field, value):
-    """What is traced has none yet."""
-    tx = scale_by_rprop()
-    state = tx.init(W)._replace(**{field: value})
-    with raises(
-        ValueError,
-        "scale_by_rprop.update: the state must hold step sizes of at least 0 and signs of "
-        f"-1, 0 or 1, got others. {TARGET}",
-    ):
-        tx.update(W, state)
-    jax.jit(tx.update)(W, state)
+def test_a_value_at_the_edge_of_what_is_possible(factory, change):
+    tx = factory()
+    tx.update(W, tx.init(W)._replace(**change))
+
+
+@pytest.mark.parametrize("params", [{}, jnp.zeros((0, 3), "float32")])
+@pytest.mark.parametrize("factory", [rprop, rprop_8bit])
+def test_a_state_without_any_value(factory, params):
+    tx = factory()
+    updates, _ = tx.update(params, tx.init(params))
+    assert jax.tree.structure(updates) == jax.tree.structure(params)
 
 
 def test_step_sizes_narrower_than_the_parameters(x64):

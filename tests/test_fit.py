@@ -205,7 +205,7 @@ ADVICE = {
     "operation.",
     FitStatus.WORSE_THAN_BEST: "The fit came to rest at a place with a smaller gradient "
     "but a worse loss than the best: a step led away, and none led back. result.params "
-    "are those of step result.best_step, and no minimum. Start with a smaller "
+    "are those after step result.best_step, which is not a minimum. Start with a smaller "
     "learning_rate.",
 }
 

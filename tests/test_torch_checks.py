@@ -1,5 +1,7 @@
 """Every message of the conversions from and to torch; test_checks.py counts them."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +17,10 @@ ORDER = (
     "Leaves without names are matched in the order of jax.tree.leaves, which sorts the "
     "keys of a dict. Pass a list in the order of torch's parameters, or make torch's "
     "optimizer from module.named_parameters()."
+)
+HINT = (
+    "One number holds for all parameters and steps; optax.partition makes groups with "
+    "numbers of their own."
 )
 
 
@@ -165,6 +171,11 @@ def test_a_group_with_too_few_names(names):
         ({"lr": -0.1}, "learning_rate must be positive and finite, got -0.1."),
         ({"lr": "0.1"}, "learning_rate must be a real number, got str."),
         (
+            {"lr": math.cos},
+            "learning_rate must be a number, got the function <built-in function cos>. "
+            "Torch has one per group.",
+        ),
+        (
             {"lr": 0.0, "step_sizes": (0.0, 50)},
             "learning_rate must be positive and finite, got 0.",
         ),
@@ -184,7 +195,7 @@ def test_a_group_with_too_few_names(names):
 )
 def test_settings_out_of_range(setting, message):
     """In both functions; only torch has an ``lr``."""
-    kind = TypeError if "got str" in message else ValueError
+    kind = TypeError if " number, got " in message else ValueError
     group = torch_group([0], **setting)
     with raises(kind, f"from_torch_state_dict: {message}"):
         from_torch_state_dict({"state": {}, "param_groups": [group]}, [TWO])
@@ -199,10 +210,19 @@ def test_settings_out_of_range(setting, message):
     "name", ["eta_minus", "eta_plus", "min_step_size", "max_step_size"]
 )
 def test_a_setting_of_the_wrong_kind(name):
-    with raises(
-        TypeError, f"to_torch_state_dict: {name} must be a real number, got str."
+    hint = HINT if name.startswith("eta") else "Torch has one per group."
+    for value, kind, message in (
+        ("1", TypeError, "must be a real number, got str."),
+        (
+            math.cos,
+            TypeError,
+            f"number, got the function <built-in function cos>. {hint}",
+        ),
+        (np.ones(2), ValueError, f"must be a scalar, got shape (2,). {hint}"),
     ):
-        to_torch_state_dict(rprop().init([TWO]), [TWO], **{name: "1"})
+        with raises(kind, message) as caught:
+            to_torch_state_dict(rprop().init([TWO]), [TWO], **{name: value})
+        assert str(caught.value).startswith(f"to_torch_state_dict: {name} must be a ")
 
 
 @pytest.mark.parametrize(
@@ -344,6 +364,6 @@ def test_a_state_of_other_parameters(params, found):
     with raises(
         ValueError,
         "to_torch_state_dict: state must have the structure, shapes and dtypes that init "
-        f"makes, got {found}. Pass the parameters it was made for.",
+        f"makes of params, got {found}. Pass the parameters that it was made for.",
     ):
         to_torch_state_dict(rprop().init(PARAMS), params)
