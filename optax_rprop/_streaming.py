@@ -78,6 +78,12 @@ def streaming_value_and_grad(
         params: optax.Params, batches: Iterable[Any]
     ) -> tuple[jax.Array, optax.Updates]:
         _checks.parameters(_NAME, params)
+        _fit_checks.data(_NAME, params=params)
+        if isinstance(batches, dict) or not isinstance(batches, Iterable):
+            raise TypeError(
+                f"{_NAME}: batches must be an iterable of batches, got "
+                f"{type(batches).__name__}. Wrap a single batch in a list."
+            )
         sums: Any = None
         in_flight: Any = None
         count = 0

@@ -70,7 +70,7 @@ HYPERPARAMETERS = [
         {"learning_rate": 1e-8},
         ValueError,
         "rprop: learning_rate must lie between min_step_size and max_step_size, got "
-        "9.99999994e-09 outside 1e-06 to 50. It is the initial step size; widen the bounds if "
+        "1e-08 outside 1e-06 to 50. It is the initial step size; widen the bounds if "
         "you mean it.",
     ),
     ({"learning_rate": 60}, ValueError, "got 60 outside 1e-06 to 50."),
@@ -424,25 +424,23 @@ def test_a_state_that_init_does_not_make(factory, what, value, found):
             update(W, wrong)
 
 
-SIZE = "at least 0 where it is a step size"
-SIGN = "-1, 0 or 1 where it is a sign"
-CODE = "below 255 where it is a code"
+SIZE, SIGN, CODE = "at least 0", "-1, 0 or 1", "below 255"
+LEAST = "positive and finite"
 CODES = {"b": jnp.zeros(1, "uint8"), "w": jnp.zeros(2, "uint8")}
 IMPOSSIBLE = [
     (rprop, {"step_sizes": W | {"w": jnp.asarray([1, -1], "float32")}}, SIZE,
-     "-1.0 in leaf ['step_sizes']['w']"),
+     "-1 at leaf .step_sizes['w']"),
     (rprop, {"step_sizes": W | {"w": jnp.asarray([math.nan, -1], "float32")}}, SIZE,
-     "nan in leaf ['step_sizes']['w']"),
+     "nan at leaf .step_sizes['w']"),
     (rprop, {"prev_signs": SIGNS | {"w": jnp.asarray([1, 2], "int8")}}, SIGN,
-     "2 in leaf ['prev_signs']['w']"),
+     "2 at leaf .prev_signs['w']"),
     (rprop, {"prev_signs": SIGNS | {"b": jnp.asarray([-128], "int8")}}, SIGN,
-     "-128 in leaf ['prev_signs']['b']"),
+     "-128 at leaf .prev_signs['b']"),
     (rprop_8bit, {"codes": CODES | {"w": jnp.asarray([254, 255], "uint8")}}, CODE,
-     "255 in leaf ['codes']['w']"),
-    (rprop_8bit, {"min_step_size": jnp.float32(-1)}, SIZE,
-     "-1.0 in leaf ['min_step_size']"),
-    (rprop_8bit, {"min_step_size": jnp.float32(math.nan)}, SIZE,
-     "nan in leaf ['min_step_size']"),
+     "255 at leaf .codes['w']"),
+    (rprop_8bit, {"min_step_size": jnp.float32(0)}, LEAST, "0 at leaf .min_step_size"),
+    (rprop_8bit, {"min_step_size": jnp.float32(math.inf)}, LEAST,
+     "inf at leaf .min_step_size"),
 ]  # fmt: skip
 
 
@@ -451,20 +449,25 @@ def test_a_value_that_no_step_leads_to(factory, change, rule, found):
     tx = factory()
     first, *rest = tx.init(W)
     state = (first._replace(**change), *rest)
-    value, leaf = found.split(" in ")
-    caller = f"{factory.__name__}.update"
-    message = (
-        f"{caller}: every entry of the state must be {rule}, got {value} in "
-        f"{leaf}. The state is what init returned, and then what the last update returned."
-    )
-    with raises(ValueError, message):
+    (field,) = change
+    with raises(
+        ValueError,
+        f"{factory.__name__}.update: {field} "
+        f"of the state must be {rule}, got {found}. The "
+        "state is what init returned, and then what the last update returned.",
+    ):
         tx.update(W, state)
 
     def loss(params):
         return jnp.sum(params["b"] ** 2) + jnp.sum(params["w"] ** 2)
 
     last = fit(loss, W, optimizer=tx, max_steps=1).last._replace(opt_state=state)
-    with raises(ValueError, message.replace(caller, "fit")):
+    found = found.replace("leaf ", "leaf .opt_state[0]")
+    with raises(
+        ValueError,
+        f"fit: {field} of the state must be {rule}, got {found}. Pass result.last of a "
+        "fit with the same parameters and the same kind of optimizer.",
+    ):
         fit(loss, W, optimizer=tx, max_steps=1, resume=last)
 
     # What is traced has no value yet.

@@ -251,12 +251,11 @@ def test_a_step_tol_without_step_sizes(optimizer, tolerance, found):
         f"{found}. Only Rprop has them, where no wrapper hides which parameters they "
         "belong to; use target_loss or patience."
     )
-    with raises(ValueError, message):
-        loss(X)
-    for call, args in ((jax.jit(loss), (X,)), (jax.jit(loss), (X, 1e-3)),
-                       (jax.vmap(loss), (X[:, None],))):  # fmt: skip
-        with raises(ValueError, message.replace(found, "a traced number")):
-            call(*args)
+    for call in (loss, jax.jit(loss), jax.vmap(loss)):
+        with raises(ValueError, message):
+            call(X[:, None])
+    with raises(ValueError, message.replace(found, "a traced number")):
+        jax.jit(loss)(X, 1e-3)
 
 
 @in_jit_and_not
@@ -401,13 +400,15 @@ DELETED = jnp.zeros(2, "float32")
 DELETED.delete()
 
 
-FLOAT = "Make it a float, or set jax_enable_x64."
+FLOAT = "Make it a float."
 NUMBERS = "Turn text and objects into numbers."
 COPY = "It was donated or deleted; pass a copy."
 NAMED = (
     "What follows params is data, a pandas object as .to_numpy(); all else has a name, "
     "such as optimizer=rprop()."
 )
+PANDAS = "Convert a pandas object with .to_numpy()."
+BATCH = "A batch is an array, or a tuple of arrays."
 TEXT = np.array(["a", "b"])
 OBJECTS = np.array([1, "a"], object)
 
@@ -424,7 +425,7 @@ OBJECTS = np.array([1, "a"], object)
         ((X, X, DELETED), "args, a deleted array at leaf [1]", COPY),
         ((X, 2**31), "args, the int 2147483648 at leaf [0]", FLOAT),
         ((X, -(2**31) - 1), "args, the int -2147483649 at leaf [0]", FLOAT),
-        (({"w": Series()},), "params, Series at leaf ['w']", NAMED),
+        (({"w": Series()},), "params, Series at leaf ['w']", PANDAS),
         ((DELETED,), "params, a deleted array at the only leaf", COPY),
         (([DELETED], X), "params, a deleted array at leaf [0]", COPY),
     ],
@@ -471,8 +472,8 @@ def test_a_state_to_resume_that_holds_no_data(field, leaf, found, call, no_x64):
 @pytest.mark.parametrize(
     ("batch", "found", "hint"),
     [
-        ("a", "str at leaf [0]", NAMED),
-        (Series(), "Series at leaf [0]", NAMED),
+        ("a", "str at leaf [0]", BATCH),
+        (Series(), "Series at leaf [0]", BATCH),
         (TEXT, "dtype <U1 at leaf [0]", NUMBERS),
         ((np.ones(2), OBJECTS), "dtype object at leaf [1]", NUMBERS),
         ({"x": DELETED}, "a deleted array at leaf [0]['x']", COPY),
@@ -771,3 +772,25 @@ def test_resume_with_another_rule(first, second):
         params = params + oracle.step(np.asarray(gradient), value.item())
         rest = fit(bowls, start, optimizer=RULES[second], max_steps=steps, resume=last)
         np.testing.assert_array_equal(rest.last.params, params)
+
+
+@in_jit_and_not
+def test_an_aux_that_holds_no_arrays(call):
+    with raises(
+        TypeError,
+        "fit: aux must hold arrays and numbers that JAX can use, got str at leaf ['name']. "
+        "Return it as an array, or compute it from result.params.",
+    ):
+        call(lambda p: fit(lambda p: (loss_fn(p), {"name": "a"}), p, has_aux=True).loss)(
+            X
+        )
+
+
+@pytest.mark.parametrize(("batches", "found"), [({"x": X}, "dict"), (3, "int")])
+def test_batches_that_are_no_iterable_of_batches(batches, found):
+    with raises(
+        TypeError,
+        "streaming_value_and_grad: batches must be an iterable of batches, got "
+        f"{found}. Wrap a single batch in a list.",
+    ):
+        streaming_value_and_grad(lambda p, x: jnp.mean(p * x))(X, batches)

@@ -51,6 +51,11 @@ SGD = {"params": [0], "lr": 0.001, "momentum": 0.9}
             "a group without 'lr'",
         ),
         ({"state": {}, "param_groups": [without("params")]}, "a group without 'params'"),
+        ({"state": {}, "param_groups": [torch_group([0], etas=None)]}, "etas of None"),
+        (
+            {"state": {}, "param_groups": [torch_group([0], step_sizes=(1e-6,))]},
+            "step_sizes of (1e-06,)",
+        ),
         (
             {"state": {}, "param_groups": []},
             "a group without 'params', 'lr', 'etas', 'step_sizes'",

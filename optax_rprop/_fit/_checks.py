@@ -15,6 +15,7 @@ from optax_rprop._checks import (
     as_number,
     conforms,
     dtype_of,
+    is_traced,
     kind_of,
     path_name,
     type_of,
@@ -26,6 +27,10 @@ NO_DERIVATIVE = (
     "follows signs, so it would be zero without being right. Differentiate the "
     "solution (docs/fit.md, Derivatives), or pass its inputs through "
     "jax.lax.stop_gradient."
+)
+
+SAME = (
+    "Pass result.last of a fit with the same parameters and the same kind of optimizer."
 )
 
 
@@ -85,7 +90,7 @@ def arguments(
         )
     if resume is not None and not isinstance(resume, FitState):
         raise TypeError(
-            f"fit: resume must be a FitState, got {type(resume).__name__}. {_SAME}"
+            f"fit: resume must be a FitState, got {type(resume).__name__}. {SAME}"
         )
 
 
@@ -153,13 +158,25 @@ def function(caller: str, loss_fn: Any) -> None:
 def data(caller: str, **trees: Any) -> None:
     """Raise unless every leaf is an array or a number that JAX can hold."""
     for name, tree in trees.items():
-        for path, leaf in jax.tree.leaves_with_path(tree) if not _all_data(tree) else ():
+        if all(map(_is_data, jax.tree.leaves(tree))):
+            continue
+        for path, leaf in jax.tree.leaves_with_path(tree):
             if not _is_data(leaf):
                 found, hint = _kind_of_data(leaf)
                 raise TypeError(
                     f"{caller}: {name} must hold arrays and numbers that JAX can use, "
-                    f"got {found} at {path_name(path)}. {hint}"
+                    f"got {found} at {path_name(path)}. {hint or _WAYS_OUT[name]}"
                 )
+
+
+_WAYS_OUT = {
+    "params": "Convert a pandas object with .to_numpy().",
+    "args": "What follows params is data, a pandas object as .to_numpy(); all else has a "
+    "name, such as optimizer=rprop().",
+    "resume": SAME,
+    "batch": "A batch is an array, or a tuple of arrays.",
+    "aux": "Return it as an array, or compute it from result.params.",
+}
 
 
 def not_traced(progress: Any) -> None:
@@ -230,6 +247,7 @@ def loss_and_aux(output: Any, has_aux: bool) -> tuple[Any, Any]:
                 f"{kind_of(output)}. The loss comes first, then anything else."
             )
         output, aux = output
+        data("fit", aux=aux)
     loss_output("fit", output, "With has_aux=True it returns a pair, the loss first.")
     return output, aux
 
@@ -264,37 +282,33 @@ def batch(caller: str, of: str, args: Any) -> None:
         )
 
 
-def step_tol_can_be_met(step_tol: Any, smallest: float | None) -> None:
+def step_tol_can_be_met(step_tol: Any, smallest: float | None, shown: str | None) -> None:
     """Raise unless step sizes, of which the least is ``smallest``, can be so small."""
-    traced = isinstance(step_tol, jax.core.Tracer)
-    shown = "a traced number" if traced else f"{float(step_tol):g}"
     if smallest is None:
         raise ValueError(
-            f"fit: step_tol must be None for an optimizer without known step sizes, "
-            f"got {shown}. Only Rprop has them, where no wrapper hides which parameters "
-            "they belong to; use target_loss or patience."
+            f"fit: step_tol must be None for an optimizer without known step sizes, got "
+            f"{shown}. Only Rprop has them, where no wrapper hides which parameters they "
+            "belong to; use target_loss or patience."
         )
-    if not traced and np.float32(step_tol) < np.float32(smallest):
+    if not is_traced(step_tol) and np.float32(step_tol) < np.float32(smallest):
         raise ValueError(
             f"fit: step_tol must be at least min_step_size, got {shown} below "
             f"{smallest:g}. No step size can meet it; lower min_step_size as well."
         )
 
 
+def shown(number: Any) -> str:
+    """A number as messages show it."""
+    return "a traced number" if is_traced(number) else repr(number)
+
+
 def resume(state: Any, expected: Any) -> None:
     """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
-    conforms("fit", "resume", state, expected, "of the state of this fit", _SAME)
+    conforms("fit", "resume", state, expected, "of the state of this fit", SAME)
 
 
-_SAME = (
-    "Pass result.last of a fit with the same parameters and the same kind of optimizer."
-)
 _HINT = "One number holds for the whole fit; jax.vmap runs many fits."
 _LARGEST_COUNT = 2**31 - 1
-
-
-def _all_data(tree: Any) -> bool:
-    return all(map(_is_data, jax.tree.leaves(tree)))
 
 
 def _is_data(leaf: Any) -> bool:
@@ -307,21 +321,18 @@ def _is_data(leaf: Any) -> bool:
         return bool(limits.min <= leaf <= limits.max)
     if isinstance(leaf, np.ndarray | np.generic):
         return jnp.issubdtype(leaf.dtype, np.number) or leaf.dtype == bool
-    return hasattr(leaf, "__jax_array__")
+    return False
 
 
-def _kind_of_data(leaf: Any) -> tuple[str, str]:
-    """What a leaf is that is no data, and the way out."""
+def _kind_of_data(leaf: Any) -> tuple[str, str | None]:
+    """What a leaf is that is no data, and the way out if it depends on that."""
     if isinstance(leaf, jax.Array):
         return "a deleted array", "It was donated or deleted; pass a copy."
     if isinstance(leaf, int):
-        return f"the int {leaf}", "Make it a float, or set jax_enable_x64."
+        return f"the int {leaf}", "Make it a float."
     if isinstance(leaf, np.ndarray | np.generic):
         return kind_of(leaf), "Turn text and objects into numbers."
-    return type(leaf).__name__, (
-        "What follows params is data, a pandas object as .to_numpy(); all else has a "
-        "name, such as optimizer=rprop()."
-    )
+    return type(leaf).__name__, None
 
 
 def _shown(progress: Any) -> str:

@@ -154,16 +154,18 @@ def fit(
     )
     parameters("fit", params)
     _checks.data("fit", params=params, args=args, resume=resume)
-    check_values("fit", resume)
     programs = programs_for(Objective(loss_fn, has_aux, microbatch_size), optimizer)
+
+    shown = None if step_tol is None else _checks.shown(limits.step_tol)
 
     if not is_traced((params, args, limits, resume)):
         carry = programs.start(limits, params, args, resume)
         # A loss or an optimizer that holds traced values shows in what it returns.
         if not is_traced(carry):
+            check_values("fit", _checks.SAME, resume)
             if step_tol is not None:
                 smallest = programs.smallest_step_size(carry)
-                _checks.step_tol_can_be_met(limits.step_tol, smallest)
+                _checks.step_tol_can_be_met(limits.step_tol, smallest, shown)
             with reporter(progress, max_steps) as report:
                 result = run_on_host(
                     programs, limits, args, carry, max_steps, history, report
@@ -172,6 +174,6 @@ def fit(
                 return result
     _checks.not_traced(progress)
     traced: FitResult = programs.whole(
-        limits, params, args, resume, max_steps, history, step_tol is not None
+        limits, params, args, resume, max_steps, history, shown
     )
     return traced

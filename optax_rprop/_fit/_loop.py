@@ -179,16 +179,16 @@ class Loop(NamedTuple):
         resume: FitState | None,
         max_steps: int,
         history: bool,
-        has_step_tol: bool,
+        step_tol: str | None,
     ) -> FitResult:
         """The fit as one program, to be part of another."""
         limits, params, args, resume = refuse_derivative(
             (limits, params, args, resume), _checks.NO_DERIVATIVE
         )
         carry = self.start(limits, params, args, resume)
-        if has_step_tol:
+        if step_tol is not None:
             smallest = 0.0 if knows_step_sizes(carry.state) else None
-            _checks.step_tol_can_be_met(limits.step_tol, smallest)
+            _checks.step_tol_can_be_met(limits.step_tol, smallest, step_tol)
         length = -(-max_steps // BLOCK) * BLOCK
         segment = self.run(limits, args, carry, max_steps, max_steps, length=length)
         result = result_of(segment)

@@ -17,6 +17,9 @@ def state_dict(caller: str, value: Any) -> None:
         for group in value["param_groups"] or [None]:
             keys = ("params", "lr", "etas", "step_sizes")
             found = found or _without("a group", group, *keys)
+            for name in ("etas", "step_sizes"):
+                if not found and np.shape(group[name]) != (2,):
+                    found = f"{name} of {group[name]!r}"
         for index, entry in (value["state"] or {}).items():
             where = f"an entry for parameter {index}"
             found = found or _without(where, entry, "prev", "step_size")
@@ -55,7 +58,8 @@ def first_step_size(
     caller: str, lr: Any, eta_minus: Any, eta_plus: Any, low: Any, high: Any
 ) -> float:
     """``lr`` clipped to the bounds, as torch does; raise if a setting is wrong."""
-    lr = getattr(lr, "item", lambda: lr)()  # torch also takes a tensor
+    if math.prod(getattr(lr, "shape", (0,))) == 1:  # torch also takes a tensor
+        lr = lr.item()
     for name, number in {
         "learning_rate": lr,
         "min_step_size": low,

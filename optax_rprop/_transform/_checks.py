@@ -1,5 +1,6 @@
 """What a transformation is given: hyperparameters, gradients, the loss, a state."""
 
+import functools
 import math
 from collections.abc import Callable, Collection
 from typing import Any
@@ -123,8 +124,7 @@ def state(caller: str, value: Any, kind: type) -> None:
     if not isinstance(value, kind):
         raise TypeError(
             f"{caller}: state must be of type {kind.__name__}, got "
-            f"{type(value).__name__}. The state is what init returned, and then what the "
-            "last update returned."
+            f"{type(value).__name__}. {_UPDATED}"
         )
 
 
@@ -198,50 +198,49 @@ def step_sizes_and_signs(
     signs = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.int8), grads)
     conforms(caller, "step_sizes of the state", step_sizes, sizes, *_INIT_MAKES)
     conforms(caller, "prev_signs of the state", prev_signs, signs, *_INIT_MAKES)
-    values(caller, step_sizes=step_sizes, prev_signs=prev_signs)
+    values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
 
 
 def codes(caller: str, grads: Any, codes: Any, min_step_size: Any) -> None:
     """Raise unless the tree is what init makes for such gradients."""
     like = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.uint8), grads)
     conforms(caller, "codes of the state", codes, like, *_INIT_MAKES)
-    values(caller, codes=codes, min_step_size=min_step_size)
+    values(caller, _UPDATED, codes=codes, min_step_size=min_step_size)
 
 
-def values(caller: str, **arrays: Any) -> None:
-    """Raise unless step sizes, signs and codes have values that a step can lead to."""
-    if is_traced(arrays) or not jax.tree.leaves(arrays):
-        return
-    allowed = _allowed(arrays)
-    if is_traced(allowed) or allowed:
-        return
-    for path, array in jax.tree.leaves_with_path(arrays):
-        rule, holds = _rule_of(array.dtype)
-        wrong = np.asarray(array)[~np.asarray(holds(array))]
-        if wrong.size:
-            raise ValueError(
-                f"{caller}: every entry of the state must be {rule}, got {wrong[0]} in "
-                f"{path_name(path)}. The state is what init returned, and then what the "
-                "last update returned."
-            )
+def values(caller: str, hint: str, where: str = "", **fields: Any) -> None:
+    """Raise unless all entries of these fields of a state can come from a step.
+
+    ``where`` is the path of the state inside another. Traced values are not checked.
+    """
+    for name, tree in fields.items():
+        rule, holds = _VALUES[name]
+        for path, array in jax.tree.leaves_with_path(tree):
+            allowed = _all_hold(name, array)
+            if not is_traced(allowed) and not allowed:
+                wrong = np.asarray(array)[~np.asarray(holds(array))]
+                raise ValueError(
+                    f"{caller}: {name} of the state must be {rule}, got {wrong[0]:g} at "
+                    f"leaf {where}.{name}{jax.tree_util.keystr(path)}. {hint}"
+                )
 
 
-def _rule_of(dtype: Any) -> tuple[str, Callable[[Any], Any]]:
-    """What the entries of an array of this dtype have to be, in words and as a test."""
-    if dtype == np.int8:
-        return "-1, 0 or 1 where it is a sign", lambda sign: (sign >= -1) & (sign <= 1)
-    if dtype == np.uint8:
-        return "below 255 where it is a code", lambda code: code < 255
-    return "at least 0 where it is a step size", lambda size: size >= 0
+_VALUES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "step_sizes": ("at least 0", lambda size: size >= 0),
+    "prev_signs": ("-1, 0 or 1", lambda sign: (sign >= -1) & (sign <= 1)),
+    "codes": ("below 255", lambda code: code < 255),
+    "min_step_size": ("positive and finite", lambda size: (size > 0) & (size < np.inf)),
+}
 
 
-@jax.jit
-def _allowed(arrays: Any) -> jax.Array:
-    leaves = jax.tree.leaves(arrays)
-    return jnp.all(jnp.stack([jnp.all(_rule_of(x.dtype)[1](x)) for x in leaves]))
+@functools.partial(jax.jit, static_argnums=0)
+def _all_hold(name: str, array: Any) -> jax.Array:
+    _, holds = _VALUES[name]
+    return jnp.all(holds(array))
 
 
 _shape: Any = jax.ShapeDtypeStruct
+_UPDATED = "The state is what init returned, and then what the last update returned."
 _INIT_AGAIN = "Call init again after changing the model."
 _TARGET = (
     "A checkpoint restored into another dtype is cast silently; make the target with "
@@ -285,10 +284,12 @@ def _in_order(
             f"and {largest:g}. They bound every step size; 1e-6 and 50 are usual."
         )
     if _exceeds(smallest, initial) or _exceeds(initial, largest):
-        bounds = " to ".join("?" if b is None else f"{b:g}" for b in (smallest, largest))
+        bounds = ["?" if b is None else f"{b:g}" for b in (smallest, largest)]
+        got = f"{initial:g}"
         raise ValueError(
             f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
-            f"got {initial:.9g} outside {bounds}. It is the initial step size; widen the "
+            f"got {got if got not in bounds else repr(initial)} outside "
+            f"{' to '.join(bounds)}. It is the initial step size; widen the "
             "bounds if you mean it."
         )
 

@@ -24,14 +24,13 @@ def rprop_states(opt_state: Any) -> list[RpropState]:
     return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
 
 
-def check_values(caller: str, opt_state: Any) -> None:
+def check_values(caller: str, hint: str, opt_state: Any) -> None:
     """Raise unless all states of Rprop have values that a step can lead to."""
-    for state in filter(_is_rprop, jax.tree.leaves(opt_state, is_leaf=_is_rprop)):
-        if isinstance(state, RpropState):
-            arrays = {"step_sizes": state.step_sizes, "prev_signs": state.prev_signs}
-        else:
-            arrays = {"codes": state.codes, "min_step_size": state.min_step_size}
-        _checks.values(caller, **arrays)
+    for path, state in jax.tree.leaves_with_path(opt_state, is_leaf=_is_rprop):
+        if _is_rprop(state):
+            fields = state._asdict()
+            del fields["prev_value"]
+            _checks.values(caller, hint, jax.tree_util.keystr(path), **fields)
 
 
 def smallest_step_size(
