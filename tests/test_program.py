@@ -10,7 +10,7 @@ import pytest
 from helpers import PLATFORMS, every_rule
 from jax import export
 
-from optax_rprop import rprop, rprop_8bit
+from optax_rprop import fit, rprop, rprop_8bit
 
 N = 4096
 ELEMENTWISE = set(
@@ -89,3 +89,40 @@ def test_the_same_elementwise_program_for_every_platform(make):
     assert programs[0]["select"] > 0  # it is a program that we read
     assert not set(programs[0]) - ELEMENTWISE
     assert all(program == programs[0] for program in programs)
+
+
+def arrays_made_in_a_loop(compiled, size):
+    """The operations on whole arrays in the innermost loop of a compiled program."""
+    computations = re.split(r"\n(?=%|ENTRY)", compiled.as_text())
+    made = [
+        re.findall(rf"= \w+\[{size}\]\S* (fusion|copy)\(", text)
+        for text in computations
+        if "fused" not in text.split("(")[0] and "wrapped" not in text.split("(")[0]
+    ]
+    return collections.Counter(max(made, key=len))
+
+
+@pytest.mark.parametrize(("tx", "copies"), [(rprop(), 2), (rprop_8bit(), 1)])
+def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx, copies):
+    """Not the parameters, nor the best, nor the gradients: only the optimizer's state."""
+    params, data = jnp.zeros(N, "float32"), jnp.ones(N, "float32")
+
+    def loss(params, data):
+        return jnp.mean((params - data) ** 2)
+
+    def bare(params, data, num_steps):
+        def body(_, carry):
+            params, state = carry
+            value, grads = jax.value_and_grad(loss)(params, data)
+            updates, state = tx.update(grads, state, params, value=value)
+            return optax.apply_updates(params, updates), state
+
+        return jax.lax.fori_loop(0, num_steps, body, (params, tx.init(params)))
+
+    def fitted(params, data):
+        return fit(loss, params, data, optimizer=tx, max_steps=500)
+
+    by_hand = jax.jit(bare).lower(params, data, 500).compile()
+    whole = jax.jit(fitted).lower(params, data).compile()
+    assert arrays_made_in_a_loop(by_hand, N)["copy"] == copies
+    assert arrays_made_in_a_loop(whole, N)["copy"] == copies

@@ -9,7 +9,10 @@ from helpers import mesh_of
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from optax_rprop import fit, rprop, streaming_value_and_grad
+from optax_rprop import VARIANTS, fit, rprop, streaming_value_and_grad
+from optax_rprop._fit._objective import Evaluation
+from optax_rprop._fit._step import advance, initial_state
+from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._streaming import _zero_sums
 
 rng = np.random.default_rng(0)
@@ -144,3 +147,25 @@ def test_what_is_compiled_is_shared():
     for _ in range(3):
         value_and_grad(1.0, [np.ones(4, "float32")] * 5 + [np.ones(3, "float32")])
     assert traces == 3  # its loss looked at, then two sizes
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_loop_of_ones_own_takes_the_steps_of_fit(variant):
+    """``advance`` does not know where loss and gradients come from: here from a stream."""
+    optimizer = rprop(variant=variant)
+    limits = Limits(target_loss=-1.0, step_tol=1e-3, patience=1000, rtol=1e-4)
+    evaluate = streaming_value_and_grad(loss_fn)
+    batches = [(X[:10], Y[:10]), (X[10:], Y[10:])]
+    step = jax.jit(lambda s, e: advance(optimizer, limits, s, e))
+    state = initial_state(
+        optimizer, START, Evaluation(jnp.zeros((), "float32"), None, START)
+    )
+    status = RUNNING
+    while status == RUNNING:
+        loss, grads = evaluate(state.params, batches)
+        state, _, status = step(state, Evaluation(loss, None, grads))
+    whole = fit(loss_fn, START, X, Y, optimizer=optimizer, step_tol=1e-3)
+    assert status == whole.status
+    # A sum over two batches rounds otherwise, which may move the end by a few steps.
+    assert abs(state.num_steps - whole.num_steps) <= 5
+    np.testing.assert_allclose(state.best_loss, whole.loss, rtol=1e-4)

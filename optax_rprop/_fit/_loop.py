@@ -13,9 +13,9 @@ from optax_rprop._fit._objective import Evaluation, Objective
 from optax_rprop._fit._packing import packing
 from optax_rprop._fit._record import as_row, blank_history, from_rows, knows_step_sizes
 from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
-from optax_rprop._fit._step import initial_state, remember_best, take_step
+from optax_rprop._fit._step import advance, initial_state
 from optax_rprop._fit._stop import RUNNING, Limits, final_status, is_found, reached
-from optax_rprop._leaf import scalar_like, select_tree
+from optax_rprop._leaf import scalar_like
 from optax_rprop._transform._state import smallest_step_size
 
 # XLA's CPU backend runs the loop of a small problem in one thread, several times faster,
@@ -99,7 +99,7 @@ class Loop(NamedTuple):
         first = carry.state.num_steps
         pause_at, stop_at = first + pause_after, first + stop_after
         pack, unpack = packing(carry)
-        like = blank_history(carry.state, carry.last_loss.dtype)
+        like = blank_history(carry.state, carry.last_loss)
 
         def blank(*shape: int) -> jax.Array:
             row = as_row(like)
@@ -156,13 +156,17 @@ class Loop(NamedTuple):
 
         # The only evaluation in the program, so every step computes the same bits.
         evaluation = self.objective.evaluate(carry.state.params, args)
-        state = remember_best(carry.state, evaluation)
-        stepped, record, status = take_step(
-            self.optimizer, limits, state, evaluation, value_fn=value_fn
-        )
         stepping = is_stepping(carry, stop_at)
-        state, status = select_tree(stepping, (stepped, status), (state, carry.status))
-        return Carry(state, status, evaluation.loss, ~stepping), as_row(record.history())
+        state, record, status = advance(
+            self.optimizer,
+            limits,
+            carry.state,
+            evaluation,
+            stepping,
+            value_fn=value_fn,
+        )
+        status = jnp.where(stepping, status, carry.status)
+        return Carry(state, status, evaluation.loss, ~stepping), as_row(record.history)
 
     def smallest_step_size(self, carry: Carry) -> jax.Array | None:
         """The least lower bound of the step sizes; None where step_tol has no meaning."""

@@ -20,23 +20,23 @@ Arrays = tuple[jax.Array, ...]
 
 
 class StepRecord(NamedTuple):
-    """What one step saw; a field is None where the optimizer has nothing to show."""
+    """What one step saw, for the stop rules and, in ``history``, for people.
 
-    loss: jax.Array
+    A field is None where the optimizer has nothing to show in it.
+    """
+
+    history: FitHistory
     first_loss: jax.Array
     best_loss: jax.Array
     gradient_max: jax.Array  # the largest absolute entry; NaN where one is NaN
     best_gradient_max: jax.Array
     stalled_steps: jax.Array
     diverged: jax.Array  # bool: no way back to a finite loss was found
-    step_size_mean: jax.Array | None
-    step_size_max: jax.Array | None
     step_size_active: jax.Array | None  # the largest among coordinates with a gradient
-    flip_fraction: jax.Array | None
 
-    def history(self) -> FitHistory:
-        """The fields that a history shows."""
-        return FitHistory(*(getattr(self, name) for name in FitHistory._fields))
+    @property
+    def loss(self) -> jax.Array:
+        return jnp.asarray(self.history.loss)
 
 
 def largest_gradient(grads: optax.Updates) -> jax.Array:
@@ -57,47 +57,48 @@ def record(
 ) -> StepRecord:
     """The record of the step from ``before`` to ``after``."""
     leaves = _stack_scalars(_leaves(evaluation.grads, before.opt_state, after.opt_state))
-    seen = StepRecord(
+    sizes = [size for size, *_ in leaves]
+    count = sum(size.size for size in sizes)
+    known = leaves if _all_known(leaves) else []  # with gradients and signs
+    active = [jnp.max(jnp.where(jnp.abs(g) > 0, size, 0)) for size, g, _, _ in known]
+    flips = [
+        # A gradient of 0 or NaN forgets the sign without changing it.
+        jnp.sum((old != 0) & (new != old) & (jnp.abs(g) > 0))
+        for _, g, old, new in known
+    ]
+    history = FitHistory(
         loss=evaluation.loss,
+        step_size_mean=_exp_mean([jnp.sum(jnp.log(d)) for d in sizes], count),
+        step_size_max=_max([jnp.max(size) for size in sizes]),
+        flip_fraction=_mean(flips, count),
+    )
+    return StepRecord(
+        history=history,
         first_loss=after.first_loss,
         best_loss=after.best_loss,
         gradient_max=largest_gradient(evaluation.grads),
         best_gradient_max=after.best_gradient_max,
         stalled_steps=after.stalled_steps,
         diverged=diverged,
-        step_size_mean=None,
-        step_size_max=None,
-        step_size_active=None,
-        flip_fraction=None,
-    )
-    if not leaves:
-        return seen
-    count = sum(size.size for size, *_ in leaves)
-    logs = [jnp.sum(jnp.log(size)) for size, *_ in leaves]
-    seen = seen._replace(
-        step_size_mean=jnp.exp(jnp.sum(_stack(logs)) / count),
-        step_size_max=jnp.max(_stack([jnp.max(size) for size, *_ in leaves])),
-    )
-    if any(len(leaf) == 1 for leaf in leaves):
-        return seen
-    active = [jnp.max(jnp.where(jnp.abs(g) > 0, size, 0)) for size, g, _, _ in leaves]
-    flips = [
-        # A gradient of 0 or NaN forgets the sign without changing it.
-        jnp.sum((old != 0) & (new != old) & (jnp.abs(g) > 0))
-        for _, g, old, new in leaves
-    ]
-    return seen._replace(
-        step_size_active=jnp.max(_stack(active)),
-        flip_fraction=jnp.sum(_stack(flips)) / count,
+        step_size_active=_max(active),
     )
 
 
-def blank_history(state: FitState, loss_dtype: Any) -> FitHistory:
-    """The fields that ``record`` will fill, as zeros of the same dtypes."""
-    loss = scalar_like(state.params, 0, loss_dtype)
-    seen = scalar_like(state.params, 0, jnp.float32)
-    size = seen if rprop_states(state.opt_state) else None
-    return FitHistory(loss, size, size, seen if knows_step_sizes(state) else None)
+def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
+    """The fields of the history that ``record`` fills, as zeros of the same dtypes."""
+    seen = jax.eval_shape(
+        lambda state, loss: (
+            record(
+                Evaluation(loss, None, state.params), state, state, jnp.array(False)
+            ).history
+        ),
+        state,
+        loss,
+    )
+    blank: FitHistory = jax.tree.map(
+        lambda field: scalar_like(state.params, 0, field.dtype), seen
+    )
+    return blank
 
 
 def as_row(history: FitHistory) -> jax.Array:
@@ -119,7 +120,11 @@ def from_rows(rows: Any, like: FitHistory) -> FitHistory:
 def knows_step_sizes(state: FitState) -> bool:
     """Whether there are step sizes, and it is known which gradient belongs to each."""
     leaves = _leaves(state.params, state.opt_state, state.opt_state)
-    return bool(leaves) and all(len(leaf) > 1 for leaf in leaves)
+    return bool(leaves) and _all_known(leaves)
+
+
+def _all_known(leaves: list[Arrays]) -> bool:
+    return all(len(leaf) > 1 for leaf in leaves)
 
 
 def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
@@ -145,12 +150,12 @@ def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
 def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
     """The gradients as ``optax.flatten`` passes them on; None if its shape is another."""
     leaves = jax.tree.leaves(grads)
-    dtype = jnp.result_type(*leaves)
+    dtype = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves))
     count = sum(leaf.size for leaf in leaves)
     parts = (2,) if jnp.issubdtype(dtype, jnp.complexfloating) else ()
     if (count, *parts) != shape:
         return None
-    return jnp.concatenate([leaf.ravel() for leaf in leaves])
+    return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves])
 
 
 def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:
@@ -169,3 +174,15 @@ def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:
 
 def _stack(scalars: list[jax.Array], dtype: Any = np.float32) -> jax.Array:
     return jnp.stack([scalar.astype(dtype) for scalar in scalars])
+
+
+def _max(scalars: list[jax.Array]) -> jax.Array | None:
+    return jnp.max(_stack(scalars)) if scalars else None
+
+
+def _mean(sums: list[jax.Array], count: int) -> jax.Array | None:
+    return jnp.sum(_stack(sums)) / count if sums else None
+
+
+def _exp_mean(sums: list[jax.Array], count: int) -> jax.Array | None:
+    return jnp.exp(jnp.sum(_stack(sums)) / count) if sums else None

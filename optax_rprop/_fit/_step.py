@@ -68,45 +68,16 @@ def advance(
     limits: Limits,
     state: FitState,
     evaluation: Evaluation,
+    stepping: jax.Array | bool = True,
     **extra_args: Any,
 ) -> Outcome:
     """Remember the best, update, go back from a loss that is not finite, count.
 
-    ``evaluation`` is that of ``state.params``. ``extra_args`` are handed to the optimizer
-    beside ``value`` and ``grad``, for example ``value_fn`` for a line search.
+    ``evaluation`` is that of ``state.params``. Where ``stepping`` does not hold, the best
+    is remembered and no step is taken. ``extra_args`` are handed to the optimizer beside
+    ``value`` and ``grad``, for example ``value_fn`` for a line search.
     """
-    state = remember_best(state, evaluation)
-    return take_step(optimizer, limits, state, evaluation, **extra_args)
-
-
-def remember_best(state: FitState, evaluation: Evaluation) -> FitState:
-    """The state with its own parameters as the best, where their loss is lower."""
-    loss = evaluation.loss
-    better = jnp.isfinite(loss) & (loss < state.best_loss)
-    here = {
-        "best_params": state.params,
-        "best_loss": loss,
-        "best_aux": evaluation.aux,
-        "best_step": state.num_steps,
-        "best_gradient_max": largest_gradient(evaluation.grads),
-        "nonfinite_losses": 0,
-    }
-    there = {name: getattr(state, name) for name in here}
-    is_first = jnp.isfinite(loss) & ~is_found(state.first_loss)
-    return state._replace(
-        first_loss=jnp.where(is_first, loss, state.first_loss),
-        **select_tree(better, here, there),
-    )
-
-
-def take_step(
-    optimizer: optax.GradientTransformationExtraArgs,
-    limits: Limits,
-    state: FitState,
-    evaluation: Evaluation,
-    **extra_args: Any,
-) -> Outcome:
-    """The rest of ``advance``, from a state that has remembered the best."""
+    state = _remember_best(state, evaluation)
     loss, _, grads = evaluation
     finite = jnp.isfinite(loss)
     updates, opt_state = optimizer.update(
@@ -138,4 +109,26 @@ def take_step(
         nonfinite_losses=nonfinite_losses,
     )
     seen = record(evaluation, state, after, diverged)
+    if stepping is not True:
+        after = select_tree(jnp.asarray(stepping), after, state)
     return Outcome(after, seen, status_after(limits, seen))
+
+
+def _remember_best(state: FitState, evaluation: Evaluation) -> FitState:
+    """The state with its own parameters as the best, where their loss is lower."""
+    loss = evaluation.loss
+    better = jnp.isfinite(loss) & (loss < state.best_loss)
+    here = {
+        "best_params": state.params,
+        "best_loss": loss,
+        "best_aux": evaluation.aux,
+        "best_step": state.num_steps,
+        "best_gradient_max": largest_gradient(evaluation.grads),
+        "nonfinite_losses": 0,
+    }
+    there = {name: getattr(state, name) for name in here}
+    is_first = jnp.isfinite(loss) & ~is_found(state.first_loss)
+    return state._replace(
+        first_loss=jnp.where(is_first, loss, state.first_loss),
+        **select_tree(better, here, there),
+    )
