@@ -151,7 +151,7 @@ def test_what_is_compiled_is_shared():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_loop_of_ones_own_takes_the_steps_of_fit(variant):
-    """``advance`` does not know where loss and gradients come from: here from a stream."""
+    """``advance`` does not know where its gradients come from: here from a stream."""
     optimizer = rprop(variant=variant)
     limits = Limits(target_loss=-1.0, step_tol=1e-3, patience=1000, rtol=1e-4)
     evaluate = streaming_value_and_grad(loss_fn)

@@ -85,7 +85,7 @@ def run_on_host(
 ) -> FitResult | None:
     """Step in calls of the compiled loop, which with a report last fractions of a second.
 
-    Every fit outside of jit and vmap runs this one program, whatever its rules, its
+    Every fit outside jit and vmap runs this one program, whatever its rules, its
     history, its number of steps and its reports. So all take the same steps, bit for bit.
     Returns None, without a step, if the loss closes over traced values.
     """
