@@ -102,8 +102,8 @@ def arrays_made_in_a_loop(compiled, size):
     return collections.Counter(max(made, key=len))
 
 
-@pytest.mark.parametrize(("tx", "copies"), [(rprop(), 2), (rprop_8bit(), 1)])
-def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx, copies):
+@pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
+def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx):
     """Not the parameters, nor the best, nor the gradients: only the optimizer's state."""
     params, data = jnp.zeros(N, "float32"), jnp.ones(N, "float32")
 
@@ -122,7 +122,8 @@ def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx, copies):
     def fitted(params, data):
         return fit(loss, params, data, optimizer=tx, max_steps=500)
 
-    by_hand = jax.jit(bare).lower(params, data, 500).compile()
-    whole = jax.jit(fitted).lower(params, data).compile()
-    assert arrays_made_in_a_loop(by_hand, N)["copy"] == copies
-    assert arrays_made_in_a_loop(whole, N)["copy"] == copies
+    by_hand = arrays_made_in_a_loop(jax.jit(bare).lower(params, data, 500).compile(), N)
+    whole = arrays_made_in_a_loop(jax.jit(fitted).lower(params, data).compile(), N)
+    assert whole["fusion"] > by_hand["fusion"] > 0  # it is the loops that we read
+    before_0_10 = jax.__version_info__ < (0, 10)  # one copy more of the 8-bit codes
+    assert whole["copy"] <= by_hand["copy"] + before_0_10
