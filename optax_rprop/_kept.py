@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+import jax
+
 T = TypeVar("T")
 
 _kept: dict[Hashable, Any] = {}
@@ -38,9 +40,15 @@ def is_constant(function: Any) -> bool:
     """Whether ``function`` is a plain one, which only globals and closures can change.
 
     A bound method or a callable object also depends on attributes, which may change
-    between two calls.
+    between two calls. So may an object that a partial has bound.
     """
+    if isinstance(function, _JITTED):
+        return is_constant(function.__wrapped__)  # type: ignore[attr-defined]
     if isinstance(function, functools.partial):
-        return is_constant(function.func)
-    function = getattr(function, "__wrapped__", function)  # under jax.jit and the like
+        bound = jax.tree.leaves((function.args, function.keywords))
+        immutable = (jax.Array, bool, int, float, complex, str)
+        return is_constant(function.func) and all(isinstance(x, immutable) for x in bound)
     return isinstance(function, types.FunctionType | types.BuiltinFunctionType)
+
+
+_JITTED = type(jax.jit(lambda: None))

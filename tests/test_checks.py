@@ -269,7 +269,7 @@ def test_a_complex_number_without_an_imaginary_part(factory, number, initial):
         tx = factory(number(initial), max_step_size=number(2))
         updates, state = tx.update(params, tx.init(params))
         np.testing.assert_allclose(updates.real, -initial, rtol=1e-7)
-        assert state[0].prev_value.dtype == jnp.float32
+        assert state[0].prev_value.dtype == jnp.result_type(float)
 
 
 @pytest.mark.parametrize("factory", [rprop, rprop_8bit])
@@ -327,10 +327,11 @@ def test_gradients(gradients, kind, message):
 def test_gradients_and_parameters_of_different_shapes(factory):
     tx = factory()
     bias = PARAMS["dense"] | {"bias": jnp.ones(2, "float32")}
+    default = PARAMS["dense"]["bias"].dtype
     z = jnp.ones(3, "complex64")
     for gradients, state, params, found in (
-        (PARAMS, tx.init(PARAMS), {"dense": bias}, "leaf ['dense']['bias'] of float32[3] "
-         "for a parameter of float32[2] where the state has an array of shape (3,)"),
+        (PARAMS, tx.init(PARAMS), {"dense": bias}, f"leaf ['dense']['bias'] of {default}"
+         "[3] for a parameter of float32[2] where the state has an array of shape (3,)"),
         # As large as the coordinates, and yet no gradient.
         (jnp.ones((3, 2), "float32"), tx.init(z), z, "the only leaf of float32[3,2] for a "
          "parameter of complex64[3] where the state has an array of shape (3, 2)"),

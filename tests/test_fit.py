@@ -187,7 +187,9 @@ NOISE = (
 ADVICE = {
     FitStatus.TARGET_REACHED: "The loss is at or below target_loss: done.",
     FitStatus.STEP_CONVERGED: "Every parameter with a gradient has a step size of at "
-    f"most step_tol: a minimum to that precision in the parameters, or noise.{NOISE}",
+    "most step_tol: a minimum to that precision in the parameters; or, if "
+    "result.gradient_max is large, a narrow valley across the axes; or "
+    f"noise.{NOISE}",
     FitStatus.STATIONARY: "Every gradient is exactly zero: a minimum, a saddle or a "
     "plateau. If the loss is not what you hoped for, start elsewhere.",
     FitStatus.STALLED: "The best loss has not improved by rtol for patience steps: as "
@@ -205,8 +207,8 @@ ADVICE = {
     "operation.",
     FitStatus.WORSE_THAN_BEST: "The fit came to rest at a place with a smaller gradient "
     "but a worse loss than the best: a step led away, and none led back. result.params "
-    "are those after step result.best_step, which is not a minimum. Start with a smaller "
-    "learning_rate.",
+    "are those after step result.best_step, of which the stop rules say nothing. If "
+    "result.gradient_max is not small there, start with a smaller learning_rate.",
 }
 
 

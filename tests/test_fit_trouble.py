@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import bowl, every_rule, every_variant
-from jax.sharding import AxisType
+from helpers import bowl, every_rule, every_variant, mesh_of
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from optax_rprop import FitStatus, fit, rprop, rprop_8bit
@@ -55,6 +55,14 @@ def test_a_fit_that_converges_is_not_said_to_be_elsewhere(make, rest):
     assert result.gradient_max < 0.1
 
 
+def test_a_constant_in_the_loss_hides_no_bad_end():
+    start = jnp.asarray(2.7, "float32")
+    result = fit(lambda p: 100 + jnp.tanh(p - 3) ** 2, start, optimizer=rprop(20.0))
+    assert result.status is FitStatus.WORSE_THAN_BEST
+    assert result.best_step == 0
+    assert result.gradient_max > 0.5
+
+
 def test_where_the_best_was():
     """Down from 10: the loss falls at every step, so the last evaluation is the best."""
     result = fit(lambda p: p**2, jnp.asarray(10.0, "float32"), max_steps=3)
@@ -100,6 +108,7 @@ def test_a_target_of_infinity_is_not_reached_without_a_finite_loss():
     result = fit(never_finite, start, target_loss=float("inf"))
     assert result.status is FitStatus.NONFINITE
     assert result.loss == np.inf
+    assert np.isnan(result.gradient_max)
     assert fit(bowl, start, target_loss=np.inf).status is FitStatus.TARGET_REACHED
 
 
@@ -116,6 +125,26 @@ def test_a_fit_whose_best_is_at_the_target_does_not_go_on():
     assert again.num_steps == 0
     assert np.isnan(again.history.loss).all()
     np.testing.assert_array_equal(again.params, first.params)
+
+
+def test_more_steps_than_a_count_has_room_for():
+    start = jnp.zeros(2, "float32")
+    first = fit(bowl, start, max_steps=5)
+    rest = fit(
+        bowl, start, max_steps=2**31 - 1, resume=first.last, history=False, patience=50
+    )
+    assert rest.status is FitStatus.STALLED
+    assert 50 < rest.num_steps < 300
+
+
+def test_step_tol_is_compared_with_the_bound_of_this_very_fit():
+    """A state to resume from may bring another bound of the 8-bit form with it."""
+    start, fine, coarse = jnp.zeros(2, "float32"), rprop_8bit(), rprop_8bit(2**-3, 2**-6)
+    last = fit(bowl, start, optimizer=coarse, max_steps=3).last
+    for _ in range(2):
+        with pytest.raises(ValueError, match="step_tol must be at least min_step_size"):
+            fit(bowl, start, optimizer=fine, step_tol=2**-10, resume=last)
+        fit(bowl, start, optimizer=fine, step_tol=2**-10)
 
 
 def barrier(params):
@@ -292,6 +321,40 @@ def test_an_ensemble_under_shard_map(optimizer, relaxed):
         alone = fit(loss, start[None], optimizer=optimizer, max_steps=20)
         np.testing.assert_allclose(losses[i], alone.loss, rtol=1e-5)
         np.testing.assert_allclose(params[i], alone.params[0], rtol=1e-5)
+
+
+TWICE = {
+    "lbfgs": optax.lbfgs(),
+    "a hyperparameter": optax.inject_hyperparams(rprop)(learning_rate=jnp.float32(0.1)),
+    "a key": optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(3)), rprop()),
+}
+
+
+@pytest.mark.parametrize("optimizer", TWICE.values(), ids=TWICE)
+def test_what_an_optimizer_keeps_is_not_given_away(optimizer, relaxed):
+    """Its init may return one array twice, or one that it returns again for the next."""
+    sharding = NamedSharding(mesh_of(AxisType.Auto), P("x"))
+    start = jax.device_put(jnp.zeros(16, "float32"), sharding)
+    losses = [
+        fit(
+            lambda p: jnp.mean((p - 1) ** 2), start, optimizer=optimizer, max_steps=9
+        ).loss
+        for _ in range(2)
+    ]
+    assert losses[0] == losses[1] < 1
+
+
+@pytest.mark.parametrize("of", ["params", "data"])
+def test_explicit_axes_without_set_mesh(of):
+    sharding = NamedSharding(mesh_of(AxisType.Explicit), P("x"))
+    start, data = jnp.zeros(16, "float32"), jnp.ones(16, "float32")
+    if of == "params":
+        start = jax.device_put(start, sharding)
+    else:
+        start, data = jnp.zeros((), "float32"), jax.device_put(data, sharding)
+    result = fit(lambda p, x: jnp.mean((p - x) ** 2), start, data, step_tol=1e-4)
+    assert result.status is FitStatus.STEP_CONVERGED
+    assert np.isfinite(result.history.loss[: result.num_steps]).all()
 
 
 @every_rule

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import bowl
 
 from optax_rprop import fit, rprop, streaming_value_and_grad
 from optax_rprop._kept import _kept
@@ -81,8 +82,10 @@ class Ridge:
         lambda ridge: ridge.loss,
         lambda ridge: ridge,
         lambda ridge: functools.partial(ridge),
+        lambda ridge: functools.partial(Ridge.loss, ridge),
+        lambda ridge: functools.update_wrapper(ridge, bowl),
     ],
-    ids=["method", "object", "partial"],
+    ids=["method", "object", "partial", "bound", "wrapper"],
 )
 def test_a_changed_attribute_is_seen(loss_of):
     ridge = Ridge()
@@ -91,6 +94,31 @@ def test_a_changed_attribute_is_seen(loss_of):
     after = fit(loss_of(ridge), START, max_steps=80)
     np.testing.assert_allclose([before.params, after.params], [2.0, 1.0], atol=1e-3)
     np.testing.assert_allclose(after.loss, ridge.loss(after.params), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        jax.jit,
+        lambda loss: jax.jit(jax.jit(loss)),
+        lambda loss: functools.partial(loss, scale=2.0),
+        lambda loss: jax.jit(functools.partial(loss, scale=2.0)),
+        jax.checkpoint,
+    ],
+    ids=["jit", "jit of jit", "partial", "jit of partial", "checkpoint"],
+)
+def test_a_wrapped_function_is_compiled_once(wrap):
+    traces = []
+
+    def loss(p, scale=1.0):
+        traces.append(None)
+        return (scale * p - 1) ** 2
+
+    wrapped = wrap(loss)
+    fit(wrapped, START, max_steps=3)
+    compiled = len(traces)
+    fit(wrapped, START, max_steps=3)
+    assert len(traces) == compiled
 
 
 def test_a_loss_that_has_no_hash_will_do():

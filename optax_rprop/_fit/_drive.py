@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -28,12 +29,14 @@ class Programs:
     def __init__(self, loop: Callable[[], Loop]) -> None:
         self._loop = loop
         self._start = jax.jit(lambda *args: loop().start(*args))
-        self._smallest = jax.jit(lambda carry: loop().smallest_step_size(carry))
+        # Its result is a constant, which lies on the devices of its unused arguments.
+        self._smallest = jax.jit(
+            lambda carry: loop().smallest_step_size(carry), keep_unused=True
+        )
         self.run = jax.jit(
             lambda *args: loop().run(*args, length=SEGMENT), donate_argnums=2
         )
         self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5, 6))
-        self._found_smallest: list[float | None] = []
 
     def start(self, limits: Limits, params: Any, args: Any, resume: Any) -> Carry:
         """The carry before the first step, on the devices of the parameters."""
@@ -41,16 +44,19 @@ class Programs:
             isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
             for leaf in jax.tree.leaves(params)
         )
+        if not sharded:
+            compiled: Carry = self._start(limits, params, args, resume)
+            return compiled
         # XLA places a program's constants where it likes; eager ones lie like their leaf.
-        start = self._loop().start if sharded else self._start
-        return start(limits, params, args, resume)
+        # Copies, since an optimizer's init may return one array twice, or the user's own.
+        carry: Carry = self._loop().start(limits, params, args, resume)
+        copied: Carry = jax.tree.map(jnp.copy, carry)
+        return copied
 
     def smallest_step_size(self, carry: Carry) -> float | None:
         """The lower bound of the step sizes; None where step_tol has no meaning."""
-        if not self._found_smallest:
-            found = self._smallest(carry)
-            self._found_smallest = [None if found is None else found.item()]
-        return self._found_smallest[0]
+        smallest = self._smallest(carry)
+        return None if smallest is None else smallest.item()
 
 
 def programs_for(
@@ -95,7 +101,8 @@ def run_on_host(
     with deferred_interrupt(report is not None) as interrupted:
         while True:
             began = time.perf_counter()
-            left = 0 if interrupted() else max_steps - num_steps
+            stopped = interrupted()
+            left = 0 if stopped else max_steps - num_steps
             chunk = min(chunk, SEGMENT, left)
             segment = programs.run(limits, args, carry, chunk, left)
             if is_traced(segment.num_steps):
@@ -120,7 +127,7 @@ def run_on_host(
                 break
         result = result_of(segment)
         status = FitStatus(carry.status.item())
-        if status is RUNNING and num_steps < max_steps:
+        if status is RUNNING and stopped:
             status = FitStatus.INTERRUPTED
         return result._replace(
             num_steps=num_steps,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_rprop._derivatives import refuse_derivative
@@ -40,6 +41,7 @@ class Segment(NamedTuple):
     like: FitHistory  # what a row holds
     num_steps: jax.Array
     loss: jax.Array  # the best; inf where none was finite
+    gradient_max: jax.Array  # at the best; NaN where no loss was finite
 
 
 class Loop(NamedTuple):
@@ -97,7 +99,9 @@ class Loop(NamedTuple):
         piece and one in several run the same machine code.
         """
         first = carry.state.num_steps
-        pause_at, stop_at = first + pause_after, first + stop_after
+        left = np.iinfo(np.int32).max - first  # that the count has room for
+        pause_at = first + jnp.minimum(jnp.asarray(pause_after, jnp.int32), left)
+        stop_at = first + jnp.minimum(jnp.asarray(stop_after, jnp.int32), left)
         pack, unpack = packing(carry)
         like = blank_history(carry.state, carry.last_loss)
 
@@ -137,13 +141,15 @@ class Loop(NamedTuple):
         )
         carry = unpack(packed)
         state, status = carry.state, carry.status
+        found = is_found(state.best_loss)
         status = jnp.where(carry.closed, final_status(limits, state, status), status)
         return Segment(
             carry=carry._replace(status=status),
             rows=blocks[:-1].reshape(length, -1),
             like=like,
             num_steps=state.num_steps - first,
-            loss=jnp.where(is_found(state.best_loss), state.best_loss, jnp.inf),
+            loss=jnp.where(found, state.best_loss, jnp.inf),
+            gradient_max=jnp.where(found, state.best_gradient_max, jnp.nan),
         )
 
     def step(
@@ -198,7 +204,7 @@ class Loop(NamedTuple):
         result = result_of(segment)
         if not history:
             return result
-        taken = jnp.arange(max_steps) < segment.num_steps
+        taken = jnp.arange(max_steps, dtype=jnp.int32) < segment.num_steps
         series = jax.tree.map(
             lambda s: jnp.where(taken, s[:max_steps], jnp.nan),
             from_rows(segment.rows, segment.like),
@@ -208,18 +214,17 @@ class Loop(NamedTuple):
 
 def result_of(segment: Segment) -> FitResult:
     """The result of a finished loop, without its history."""
-    carry, num_steps, loss = segment.carry, segment.num_steps, segment.loss
-    state = carry.state
+    carry, state = segment.carry, segment.carry.state
     return FitResult(
         params=state.best_params,
-        loss=loss,
-        num_steps=num_steps,
+        loss=segment.loss,
+        num_steps=segment.num_steps,
         status=carry.status,
         history=None,
         last=state,
         aux=state.best_aux,
         best_step=state.best_step,
-        gradient_max=state.best_gradient_max,
+        gradient_max=segment.gradient_max,
         last_loss=carry.last_loss,
     )
 
@@ -230,5 +235,9 @@ def is_stepping(carry: Carry, stop_at: jax.Array) -> jax.Array:
 
 
 def _set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:
+    if jax.typeof(row).sharding.mesh != jax.typeof(rows).sharding.mesh:
+        # Data or parameters on explicit axes, without jax.set_mesh: the rows, which are
+        # made of constants, are on none. This is slower, and takes both.
+        return rows.at[index].set(row, mode="drop")
     updated: jax.Array = jax.lax.dynamic_update_index_in_dim(rows, row, index, axis=0)
     return updated

@@ -41,7 +41,8 @@ class FitStatus(enum.IntEnum):
     STEP_CONVERGED = (
         1,
         "Every parameter with a gradient has a step size of at most step_tol: a minimum "
-        "to that precision in the parameters, or noise." + _NOISE,
+        "to that precision in the parameters; or, if result.gradient_max is large, a "
+        "narrow valley across the axes; or noise." + _NOISE,
     )
     STATIONARY = (
         2,
@@ -78,8 +79,8 @@ class FitStatus(enum.IntEnum):
         8,
         "The fit came to rest at a place with a smaller gradient but a worse loss than "
         "the best: a step led away, and none led back. result.params are those after "
-        "step result.best_step, which is not a minimum. Start with a smaller "
-        "learning_rate.",
+        "step result.best_step, of which the stop rules say nothing. If "
+        "result.gradient_max is not small there, start with a smaller learning_rate.",
     )
 
 

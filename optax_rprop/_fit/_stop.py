@@ -110,12 +110,12 @@ def _nan_gradient(limits: Limits, seen: StepRecord) -> jax.Array:
 def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
     """At rest elsewhere: most of the gain is lost again, but the gradient is smaller.
 
-    Rounding too can make a loss worse than the best and a gradient smaller, but it does
-    not undo half of a descent, and a tenth of the loss.
+    Rounding too makes a loss worse than the best and a gradient smaller, but it does not
+    undo half of a descent and a thousandth of the loss.
     """
     lost = seen.loss - seen.best_loss
     gained = seen.first_loss - seen.best_loss
-    is_worse = (lost > gained / 2) & (lost > jnp.abs(seen.best_loss) / 10)
+    is_worse = (lost > gained / 2) & (lost > jnp.abs(seen.best_loss) / 1000)
     return (
         _at_rest(limits, seen) & is_worse & (seen.gradient_max < seen.best_gradient_max)
     )
