@@ -18,6 +18,14 @@ from optax_rprop._fit import _drive
 START = jnp.zeros(2, "float32")
 
 
+@pytest.fixture(autouse=True)
+def pythons_own_handler():
+    """As in a program in the foreground: a shell lets its background jobs ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("history", [True, False])
 @pytest.mark.parametrize("rules", [{"max_steps": 300}, {"target_loss": 1e-9}])
 def test_progress_changes_no_bit(rules, history):
