@@ -20,7 +20,7 @@ START = jnp.zeros(2, "float32")
 
 @pytest.fixture(autouse=True)
 def pythons_own_handler():
-    """As in a program in the foreground: a shell lets its background jobs ignore Ctrl-C."""
+    """As in the foreground: a shell lets its background jobs ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
