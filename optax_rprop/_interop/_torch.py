@@ -184,9 +184,16 @@ def to_torch_state_dict(
         if isinstance(node, RpropState)
     ]
     rprop_state = _checks.one_rprop(caller, found)
-    fresh: Any = jax.eval_shape(scale_by_rprop().init, params)
+
+    def in_float32(state: Any) -> Any:
+        # A decoded 8-bit state has no wider step sizes, whatever its parameters.
+        sizes = jax.tree.map(lambda size: size.astype("float32"), state.step_sizes)
+        return state._replace(step_sizes=sizes)
+
+    fresh = jax.eval_shape(lambda p: in_float32(scale_by_rprop().init(p)), params)
+    found_shapes = jax.eval_shape(in_float32, rprop_state)
     hint = "Pass the parameters that it was made for."
-    conforms(caller, "state", rprop_state, fresh, "that init makes of params", hint)
+    conforms(caller, "state", found_shapes, fresh, "that init makes of params", hint)
     leaves = list(zip(*map(jax.tree.leaves, (params, *rprop_state[:2])), strict=True))
     order = _in_torch_order(caller, params, param_names, len(leaves))
     entries = {}
