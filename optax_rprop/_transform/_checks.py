@@ -216,6 +216,8 @@ def values(caller: str, hint: str, where: str = "", **fields: Any) -> None:
     for name, tree in fields.items():
         rule, holds = _VALUES[name]
         for path, array in jax.tree.leaves_with_path(tree):
+            if is_traced(array):
+                continue  # or its test would be part of the program
             allowed = _all_hold(name, array)
             if not is_traced(allowed) and not allowed:
                 wrong = np.asarray(array)[~np.asarray(holds(array))]
