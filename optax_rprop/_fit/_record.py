@@ -51,6 +51,7 @@ def largest_gradient(grads: optax.Updates) -> jax.Array:
 
 def record(
     evaluation: Evaluation,
+    gradient_max: jax.Array,
     before: FitState,
     after: FitState,
     diverged: jax.Array,
@@ -76,7 +77,7 @@ def record(
         history=history,
         first_loss=after.first_loss,
         best_loss=after.best_loss,
-        gradient_max=largest_gradient(evaluation.grads),
+        gradient_max=gradient_max,
         best_gradient_max=after.best_gradient_max,
         stalled_steps=after.stalled_steps,
         diverged=diverged,
@@ -86,15 +87,13 @@ def record(
 
 def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
     """The fields of the history that ``record`` fills, as zeros of the same dtypes."""
-    seen = jax.eval_shape(
-        lambda state, loss: (
-            record(
-                Evaluation(loss, None, state.params), state, state, jnp.array(False)
-            ).history
-        ),
-        state,
-        loss,
-    )
+
+    def history(state: FitState, loss: jax.Array) -> FitHistory:
+        evaluation = Evaluation(loss, None, state.params)
+        gradient_max = state.best_gradient_max
+        return record(evaluation, gradient_max, state, state, jnp.array(False)).history
+
+    seen = jax.eval_shape(history, state, loss)
     blank: FitHistory = jax.tree.map(
         lambda field: scalar_like(state.params, 0, field.dtype), seen
     )

@@ -77,8 +77,9 @@ def advance(
     is remembered and no step is taken. ``extra_args`` are handed to the optimizer beside
     ``value`` and ``grad``, for example ``value_fn`` for a line search.
     """
-    state = _remember_best(state, evaluation)
     loss, _, grads = evaluation
+    gradient_max = largest_gradient(grads)
+    state = _remember_best(state, evaluation, gradient_max)
     finite = jnp.isfinite(loss)
     updates, opt_state = optimizer.update(
         grads, state.opt_state, state.params, value=loss, grad=grads, **extra_args
@@ -108,13 +109,15 @@ def advance(
         nonfinite_steps=nonfinite_steps,
         nonfinite_losses=nonfinite_losses,
     )
-    seen = record(evaluation, state, after, diverged)
+    seen = record(evaluation, gradient_max, state, after, diverged)
     if stepping is not True:
         after = select_tree(jnp.asarray(stepping), after, state)
     return Outcome(after, seen, status_after(limits, seen))
 
 
-def _remember_best(state: FitState, evaluation: Evaluation) -> FitState:
+def _remember_best(
+    state: FitState, evaluation: Evaluation, gradient_max: jax.Array
+) -> FitState:
     """The state with its own parameters as the best, where their loss is lower."""
     loss = evaluation.loss
     better = jnp.isfinite(loss) & (loss < state.best_loss)
@@ -123,7 +126,7 @@ def _remember_best(state: FitState, evaluation: Evaluation) -> FitState:
         "best_loss": loss,
         "best_aux": evaluation.aux,
         "best_step": state.num_steps,
-        "best_gradient_max": largest_gradient(evaluation.grads),
+        "best_gradient_max": gradient_max,
         "nonfinite_losses": 0,
     }
     there = {name: getattr(state, name) for name in here}
