@@ -6,6 +6,7 @@ from optax_rprop._interop._torch import from_torch_state_dict, to_torch_state_di
 from optax_rprop._rule import VARIANTS
 from optax_rprop._streaming import streaming_value_and_grad
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
+from optax_rprop._transform._eigenbasis import EigenbasisState, in_eigenbasis
 from optax_rprop._transform._eight_bit import (
     Rprop8bitState,
     rprop_8bit,
@@ -14,6 +15,7 @@ from optax_rprop._transform._eight_bit import (
 
 __all__ = [
     "VARIANTS",
+    "EigenbasisState",
     "FitHistory",
     "FitResult",
     "FitState",
@@ -22,6 +24,7 @@ __all__ = [
     "RpropState",
     "fit",
     "from_torch_state_dict",
+    "in_eigenbasis",
     "rprop",
     "rprop_8bit",
     "scale_by_rprop",

@@ -18,7 +18,7 @@ TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 # A module imports only from its own package and from the layers before it.
 LAYERS = [
-    {"_kept", "_derivatives", "_leaf"},
+    {"_cond", "_kept", "_derivatives", "_leaf"},
     {"_checks"},
     {"_rule"},
     {"_transform"},

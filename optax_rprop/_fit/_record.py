@@ -13,7 +13,8 @@ import optax
 
 from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._result import FitHistory, FitState
-from optax_rprop._leaf import coordinates, scalar_like, shape_of_coordinates
+from optax_rprop._leaf import coordinates, scalar_like
+from optax_rprop._transform._gradients import states_and_gradients
 from optax_rprop._transform._state import rprop_states
 
 Arrays = tuple[jax.Array, ...]
@@ -129,32 +130,17 @@ def _all_known(leaves: list[Arrays]) -> bool:
 def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
     """Step sizes, gradient, old and new signs of each leaf that Rprop works on.
 
-    Only the step sizes where a wrapper reshapes the tree: no gradient is known then.
+    Only the step sizes where a wrapper hides which gradients Rprop saw.
     """
-    grad_at = dict(jax.tree.leaves_with_path(grads))
     found: list[Arrays] = []
-    for old, new in zip(rprop_states(before), rprop_states(after), strict=True):
-        signs = map(jax.tree.leaves, (old.prev_signs, new.prev_signs))
-        sizes = jax.tree.leaves_with_path(new.step_sizes)
-        for (path, size), *old_and_new in zip(sizes, *signs, strict=True):
-            grad = grad_at.get(path)
-            if grad is None or shape_of_coordinates(grad) != size.shape:
-                grad = _flattened(grads, size.shape)
-            known = () if grad is None else (coordinates(grad), *old_and_new)
-            if size.size:
-                found.append((size, *known))
+    states = zip(rprop_states(before), states_and_gradients(after, grads), strict=True)
+    for old, (new, seen) in states:
+        trees = [new.step_sizes]
+        if seen is not None:
+            trees += [jax.tree.map(coordinates, seen), old.prev_signs, new.prev_signs]
+        leaves = zip(*map(jax.tree.leaves, trees), strict=True)
+        found += [leaf for leaf in leaves if leaf[0].size]
     return found
-
-
-def _flattened(grads: Any, shape: tuple[int, ...]) -> jax.Array | None:
-    """The gradients as ``optax.flatten`` passes them on; None if its shape is another."""
-    leaves = jax.tree.leaves(grads)
-    dtype = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves))
-    count = sum(leaf.size for leaf in leaves)
-    parts = (2,) if jnp.issubdtype(dtype, jnp.complexfloating) else ()
-    if (count, *parts) != shape:
-        return None
-    return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves])
 
 
 def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:

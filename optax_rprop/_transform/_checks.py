@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from optax_rprop._checks import (
     as_number,
@@ -93,6 +94,41 @@ def grid(
             f"{caller}: max_step_size must be at most 2**{octaves} times min_step_size, "
             f"got {largest:g} and {smallest:g}. One byte holds {levels} step sizes; "
             "2**-20 and 2 are usual."
+        )
+
+
+def inner(caller: str, value: Any) -> None:
+    """Raise unless ``value`` is a transformation that can be wrapped."""
+    if not isinstance(value, optax.GradientTransformation):
+        raise TypeError(
+            f"{caller}: inner must be an Optax transformation, got {kind_of(value)}. "
+            f"{caller}(rprop()) is usual."
+        )
+
+
+def turning(caller: str, refresh_every: Any, decay: Any, max_size: Any) -> None:
+    """Raise unless each number of ``in_eigenbasis`` is in its range."""
+    every = as_number(caller, "refresh_every", refresh_every, _HINT)
+    if every is not None and not (1 <= every < 2**31 and every == int(every)):
+        raise ValueError(
+            f"{caller}: refresh_every must be an int and at least 1, got {every:g}. It "
+            "is a number of updates; 10 is usual."
+        )
+    forget = as_number(caller, "decay", decay, _HINT)
+    if forget is not None and not 0 <= forget < 1:
+        raise ValueError(
+            f"{caller}: decay must be at least 0 and less than 1, got {forget:g}. It is "
+            "the weight of the past in a running mean; 0.9 is usual."
+        )
+    if isinstance(max_size, bool) or not isinstance(max_size, int | np.integer):
+        raise TypeError(
+            f"{caller}: max_size must be an int, got {kind_of(max_size)}. It decides the "
+            "shapes of the state, so it can't be traced; 256 is usual."
+        )
+    if max_size < 0:
+        raise ValueError(
+            f"{caller}: max_size must be at least 0, got {max_size}. Longer axes are not "
+            "turned; 256 is usual."
         )
 
 
@@ -199,6 +235,35 @@ def step_sizes_and_signs(
     conforms(caller, "step_sizes of the state", step_sizes, sizes, *_INIT_MAKES)
     conforms(caller, "prev_signs of the state", prev_signs, signs, *_INIT_MAKES)
     values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
+
+
+def bases(caller: str, found: Any, expected: Any) -> None:
+    """Raise unless the bases of a state are what init makes, and orthogonal."""
+    conforms(caller, "bases of the state", found, expected, *_INIT_MAKES)
+    orthogonal(caller, _UPDATED, ".bases", found)
+
+
+def orthogonal(caller: str, hint: str, where: str, bases: Any) -> None:
+    """Raise unless the directions of all bases are orthogonal.
+
+    ``where`` is the path of the bases inside a state. Traced values are not checked.
+    """
+    for path, matrix in jax.tree.leaves_with_path(bases):
+        name = jax.tree_util.keystr(path)
+        if not name.endswith(".directions") or is_traced(matrix):
+            continue
+        off = _off_orthogonal(matrix)
+        if not is_traced(off) and not off < 0.01:
+            raise ValueError(
+                f"{caller}: directions of the state must be orthogonal, got columns with "
+                f"products off by {off:g} at leaf {where}{name}. {hint}"
+            )
+
+
+@jax.jit
+def _off_orthogonal(matrix: Any) -> jax.Array:
+    product = jnp.matmul(matrix.T, matrix, precision=jax.lax.Precision.HIGHEST)
+    return jnp.max(jnp.abs(product - jnp.eye(len(matrix), dtype=matrix.dtype)))
 
 
 def codes(caller: str, grads: Any, codes: Any, min_step_size: Any) -> None:

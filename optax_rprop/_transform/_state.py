@@ -13,24 +13,25 @@ from optax_rprop._transform._codes import LEVELS
 from optax_rprop._transform._eight_bit import Rprop8bitState
 
 
-def _is_rprop(state: Any) -> bool:
+def is_rprop(state: Any) -> bool:
     return isinstance(state, RpropState | Rprop8bitState)
 
 
 def rprop_states(opt_state: Any) -> list[RpropState]:
     """Every state of Rprop in ``opt_state`` that has step sizes, decoded."""
-    found = filter(_is_rprop, jax.tree.leaves(opt_state, is_leaf=_is_rprop))
+    found = filter(is_rprop, jax.tree.leaves(opt_state, is_leaf=is_rprop))
     decoded = (s.decode() if isinstance(s, Rprop8bitState) else s for s in found)
     return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
 
 
 def check_values(caller: str, hint: str, opt_state: Any) -> None:
     """Raise unless all states of Rprop have values that a step can lead to."""
-    for path, state in jax.tree.leaves_with_path(opt_state, is_leaf=_is_rprop):
-        if _is_rprop(state):
+    for path, state in jax.tree.leaves_with_path(opt_state, is_leaf=is_rprop):
+        if is_rprop(state):
             fields = state._asdict()
             del fields["prev_value"]
             _checks.values(caller, hint, jax.tree_util.keystr(path), **fields)
+    _checks.orthogonal(caller, hint, "", opt_state)
 
 
 def smallest_step_size(
@@ -52,11 +53,13 @@ def smallest_step_size(
             )
         return state
 
-    opt_state = jax.tree.map(about_to_shrink, opt_state, is_leaf=_is_rprop)
+    opt_state = jax.tree.map(about_to_shrink, opt_state, is_leaf=is_rprop)
     grads = jax.tree.map(
         lambda p: from_coordinates(-jnp.ones_like(coordinates(p)), p.dtype), params
     )
-    _, after = optimizer.update(grads, opt_state, params, value=jnp.zeros(()), grad=grads)
+    # Both shrink: a change of sign, and a loss that is not finite, whatever the basis.
+    value = jnp.asarray(jnp.nan)
+    _, after = optimizer.update(grads, opt_state, params, value=value, grad=grads)
     sizes = [d for s in rprop_states(after) for d in jax.tree.leaves(s.step_sizes)]
     return jnp.min(jnp.stack([jnp.min(d).astype(jnp.float32) for d in sizes if d.size]))
 

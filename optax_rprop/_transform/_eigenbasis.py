@@ -1,0 +1,404 @@
+"""Any transformation in a basis that turns with the gradients: the state and the wrapper.
+
+The rule of the wrapped transformation is unchanged: only the coordinates are others.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop import _checks as shared_checks
+from optax_rprop._cond import cond
+from optax_rprop._leaf import (
+    coordinates,
+    coordinates_like,
+    finfo,
+    from_coordinates,
+    scalar_like,
+    shape_of_coordinates,
+    step_size_dtype,
+)
+from optax_rprop._transform import _checks
+from optax_rprop._transform._bases import Basis, observe, refresh, turn, turn_back
+from optax_rprop._transform._blocks import (
+    Block,
+    bases_of,
+    blocks_of,
+    gather,
+    new_bases,
+    scatter,
+)
+from optax_rprop._transform._state import rprop_states
+
+# The bases change most at first, so there they are refreshed more often.
+EARLY_UPDATES = 30
+EARLY_REFRESH = 3
+
+
+class EigenbasisState(NamedTuple):
+    """All that :func:`in_eigenbasis` remembers between two updates.
+
+    For a float32 matrix of ``m x n`` it takes 4 bytes per parameter and
+    ``8 (m**2 + n**2)`` bytes, beside the state of the wrapped transformation.
+
+    Attributes:
+        num_updates: How many gradients were looked at; int32. Those of rejected steps
+            don't count.
+        bases: First the basis of the joint vector of small leaves, or None. Then, for
+            every leaf in order, a tuple with a basis or None for each of its axes; it is
+            empty for a leaf in the joint vector, and None for one that stays as it is. A
+            basis has ``directions``, an orthogonal matrix ``(k, k)`` with a direction in
+            each column, and the ``moment``, ``(k, k)``, whose eigenvectors they follow.
+            Both are float32, or float64 where the parameters are wider.
+        prev_grads: A tree like the parameters: the last finite gradient, zero at first,
+            in the dtype of the bases. A complex leaf of shape ``(...)`` has the shape
+            ``(..., 2)``. For a leaf that stays as it is, there is an empty array.
+        inner_state: The state of the wrapped transformation. Its arrays belong to the
+            directions: entry ``i`` is that of direction ``i``.
+    """
+
+    num_updates: jax.Array
+    bases: Any
+    prev_grads: optax.Params
+    inner_state: optax.OptState
+
+
+def in_eigenbasis(
+    inner: optax.GradientTransformation,
+    *,
+    refresh_every: jax.typing.ArrayLike = 10,
+    decay: jax.typing.ArrayLike = 0.9,
+    max_size: int = 256,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``inner`` in a basis that turns with the gradients: Rprop in a narrow valley.
+
+    Rprop adapts one step size per axis. So a narrow valley along the axes is no hardship,
+    and one across them stops it. Here it runs, unchanged, along directions that follow
+    the curvature: in a valley of 1 to 10,000, turned by 15 degrees, it then takes some 40
+    steps instead of more than 20,000. ``in_eigenbasis(rprop())`` is meant; the wrapper
+    takes any transformation, and with ``optax.adam`` it is close to SOAP.
+
+    Every array of at least two axes has an orthogonal basis :math:`Q` for each of its
+    axes; all scalars and vectors together are one vector, with one basis, as far as they
+    have at most 64 entries. With :math:`X_t = G_t - G_{t-1}` the change of a gradient,
+    unfolded along the axis, and :math:`\lVert\cdot\rVert` the Frobenius norm,
+
+    .. math::
+
+        M &\leftarrow \beta M + (1 - \beta) \frac{X_t X_t'}{\lVert X_t \rVert} \\
+        Q &\leftarrow \text{the } Q \text{ of }
+            \operatorname{QR}\left(\tfrac{M}{\operatorname{tr} M} Q
+            + 10^{-7} Q\right) \quad \text{at a refresh}
+
+    where the columns get the signs that let each point the way of its predecessor. A
+    gradient matrix then reaches ``inner`` as :math:`Q_0' G Q_1`, and the update
+    :math:`U` that it returns reaches the parameters as :math:`Q_0 U Q_1'`. The state of
+    ``inner`` is kept by index, so that a step size stays with its direction as it turns.
+
+    What a rule undoes is taken back along the directions it had been moved in, so an undo
+    is exact up to rounding, at a refresh too. A rejected step (a ``value`` that is not
+    finite) changes no basis. A NaN in a gradient counts as 0 there, an infinity as a
+    large number; neither gets into :math:`M`.
+
+    For a float32 matrix of ``m x n`` the state takes 4 bytes per parameter and
+    ``8 (m**2 + n**2)`` bytes beside that of ``inner``. An update multiplies six matrices,
+    in ``6 m n (m + n)`` operations, and a refresh adds two QR factorisations. That pays
+    where the loss takes longer than its update: with many rows of data, or a differential
+    equation. Under ``jax.vmap`` a refresh is computed in those steps alone in which one
+    of the lanes is due.
+
+    Args:
+        inner: The transformation to run in the bases. It sees gradients, and parameters,
+            in these coordinates, in float32 or wider. Every extra argument is handed on
+            as it is; what a line search needs is not turned, so put one outside.
+        refresh_every: The number of updates from one refresh of the bases to the next; at
+            least 1. In the first 30 updates, at most 3.
+        decay: The weight :math:`\beta` of the past in :math:`M`; at least 0 and less
+            than 1.
+        max_size: The longest axis that is turned; longer ones stay as they are. A basis
+            of 256 takes some 2 ms of a CPU per refresh, and the time grows with the
+            third power.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs`` whose state is an
+        :class:`EigenbasisState`. Its updates have the shapes and dtypes of the gradients.
+
+    Raises:
+        ValueError: A number is out of its range. From ``update``: the gradients, the
+            parameters or the state don't have the structure, the shapes and the dtypes
+            that ``init`` saw, or the directions of the state are not orthogonal.
+        TypeError: ``inner`` is no transformation, or a number is of a wrong kind. From
+            ``init`` and ``update``: a leaf is neither floating-point nor complex.
+
+    Example:
+        A valley of 1 to 10,000 across the axes:
+
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import fit, in_eigenbasis, rprop
+        >>> def loss(x):
+        ...     along, across = x[0] + x[1], x[0] - x[1]
+        ...     return along**2 + 1e4 * across**2
+        >>> start = jnp.array([3.0, 1.0])
+        >>> fit(loss, start, target_loss=1e-6).status.name
+        'MAX_STEPS'
+        >>> turned = in_eigenbasis(rprop())
+        >>> result = fit(loss, start, optimizer=turned, target_loss=1e-6)
+        >>> result.status.name, result.num_steps < 60
+        ('TARGET_REACHED', True)
+
+    References:
+        Igel, Toussaint and Weishui (2005), "Rprop using the natural gradient", for Rprop
+        in another metric. Gupta, Koren and Singer (2018), "Shampoo: preconditioned
+        stochastic tensor optimization", for a matrix per axis. Vyas et al. (2024), "SOAP:
+        improving and stabilizing Shampoo using Adam", for an unchanged rule in such a
+        basis and its refresh by one QR step. Changes of gradients instead of gradients,
+        and their weights, are this package's own.
+    """
+    _checks.inner("in_eigenbasis", inner)
+    _checks.turning("in_eigenbasis", refresh_every, decay, max_size)
+    wrapped = optax.with_extra_args_support(inner)
+
+    def init(params: optax.Params) -> EigenbasisState:
+        shared_checks.parameters("in_eigenbasis.init", params)
+        leaves = jax.tree.leaves(params)
+        structure: Any = jax.tree.structure(params)
+        bases = new_bases(leaves, max_size)
+        turned = {i for block in blocks_of(bases) for i in block.leaves}
+        return EigenbasisState(
+            num_updates=scalar_like(params, 0, jnp.int32),
+            # Without parameters a single leaf: optax.tree_map_params calls init so, and
+            # takes the leaf for whatever is in its place.
+            bases=bases if leaves else jnp.zeros((), jnp.float32),
+            prev_grads=structure.unflatten(
+                _zeros_like(leaf) if i in turned else _nothing_like(leaf)
+                for i, leaf in enumerate(leaves)
+            ),
+            inner_state=wrapped.init(
+                structure.unflatten(
+                    _widened(leaf) if i in turned else leaf
+                    for i, leaf in enumerate(leaves)
+                )
+            ),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, Any]:
+        caller = "in_eigenbasis.update"
+        value = extra_args.get("value")
+        _checks.state(caller, state, EigenbasisState)
+        _checks.loss(caller, "", False, value)
+        _check(caller, updates, params, state, max_size)
+        old = blocks_of(_bases(state))
+
+        # The gradient at a loss that is not finite is not looked at.
+        accepted = jnp.array(True) if value is None else jnp.isfinite(value)
+        observed, prev_grads = _observe(old, updates, state, accepted, decay)
+        is_due = accepted & _is_due(state.num_updates, refresh_every)
+        new = _refresh(observed, is_due)
+
+        moves, inner_state = wrapped.update(
+            _turn(new, updates),
+            state.inner_state,
+            None if params is None else _turn(new, params),
+            **extra_args,
+        )
+        moves = _turn_back(old, new, is_due, moves, inner_state, like=updates)
+        return moves, EigenbasisState(
+            num_updates=state.num_updates + accepted.astype(jnp.int32),
+            bases=bases_of(new, state.bases) if new else state.bases,
+            prev_grads=prev_grads,
+            inner_state=inner_state,
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def turned_gradients(state: EigenbasisState, grads: Any) -> Any:
+    """The gradients as the wrapped transformation saw them when it made ``state``."""
+    return _turn(blocks_of(_bases(state)), grads)
+
+
+def _bases(state: EigenbasisState) -> Any:
+    """The bases; none where there are no parameters."""
+    return state.bases if jax.tree.leaves(state.prev_grads) else ()
+
+
+def _check(caller: str, grads: Any, params: Any, state: Any, max_size: int) -> None:
+    """Raise unless gradients, parameters and state are for the same tree."""
+    prev_grads = memory = state.prev_grads
+    structure: Any = jax.tree.structure(grads)
+    if structure == jax.tree.structure(prev_grads):
+        memory = jax.tree.map(
+            lambda grad, prev: prev if prev.size else _coordinates_of(grad),
+            grads,
+            prev_grads,
+        )
+    _checks.gradients(caller, grads, params, memory)
+    if params is None:  # it may be of higher precision than the gradients
+        params = jax.tree.map(_like_both, grads, memory)
+    leaves = jax.tree.leaves(params)
+    expected = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
+    _checks.bases(caller, _bases(state), expected)
+
+
+def _is_due(num_updates: jax.Array, refresh_every: jax.typing.ArrayLike) -> jax.Array:
+    late = jnp.asarray(refresh_every, jnp.int32)
+    early = jnp.minimum(late, EARLY_REFRESH)
+    interval = jnp.where(num_updates < EARLY_UPDATES, early, late)
+    due: jax.Array = (num_updates > 0) & (num_updates % interval == 0)
+    return due
+
+
+def _observe(
+    blocks: Sequence[Block],
+    grads: Any,
+    state: EigenbasisState,
+    accepted: jax.Array,
+    decay: jax.typing.ArrayLike,
+) -> tuple[list[Block], Any]:
+    """The blocks with the change of the gradient in their moments; what to remember."""
+    prev = jax.tree.leaves(state.prev_grads)
+    structure: Any = jax.tree.structure(state.prev_grads)
+    arrays = gather(blocks, jax.tree.leaves(grads)), gather(blocks, prev)
+    is_change = accepted & (state.num_updates > 0)
+    observed, remembered = [], []
+    for block, grad, last in zip(blocks, *arrays, strict=True):
+        grad = jax.lax.stop_gradient(grad)  # a derivative holds the bases fixed
+        bases, finite = observe(block.bases, grad - last, is_change, decay)
+        observed.append(block._replace(bases=bases))
+        remembered.append(jnp.where(accepted & finite, grad, last))
+    prev = scatter(blocks, remembered, prev, [p.dtype for p in prev])
+    return observed, structure.unflatten(prev)
+
+
+def _refresh(blocks: Sequence[Block], is_due: jax.Array) -> list[Block]:
+    directions = iter(
+        cond(
+            is_due,
+            lambda bases: [refresh(basis) for basis in bases],
+            lambda bases: [basis.directions for basis in bases],
+            [basis for block in blocks for basis in block.bases if basis is not None],
+        )
+    )
+
+    def refreshed(basis: Basis | None) -> Basis | None:
+        return None if basis is None else basis._replace(directions=next(directions))
+
+    return [block._replace(bases=list(map(refreshed, block.bases))) for block in blocks]
+
+
+def _turn(blocks: Sequence[Block], tree: Any) -> Any:
+    """The tree in the bases, in single precision at least where it is turned."""
+
+    def turned(block: Block, array: jax.Array) -> jax.Array:
+        # One entry that is not finite would spread to all. NaN moves nothing, and an
+        # infinity has a sign, as in Rprop.
+        largest = float(finfo(array.dtype).max) / array.size
+        array = jnp.nan_to_num(array, nan=0.0, posinf=largest, neginf=-largest)
+        return turn(block.bases, array)
+
+    leaves = jax.tree.leaves(tree)
+    structure: Any = jax.tree.structure(tree)
+    arrays = list(map(turned, blocks, gather(blocks, leaves)))
+    dtypes = list(map(_wide_dtype, leaves))
+    return structure.unflatten(scatter(blocks, arrays, leaves, dtypes))
+
+
+def _turn_back(
+    old: Sequence[Block],
+    new: Sequence[Block],
+    is_due: jax.Array,
+    moves: Any,
+    inner_state: Any,
+    like: Any,
+) -> Any:
+    """The moves along the axes of the parameters, in the dtypes of ``like``.
+
+    A move that is undone was made in the bases before a refresh, and goes back in them.
+    """
+
+    def at_a_refresh(old: Any, new: Any, moves: Any, undos: Any) -> list[jax.Array]:
+        return [
+            turn_back(bases, move - undo) + turn_back(old_bases, undo)
+            for old_bases, bases, move, undo in zip(old, new, moves, undos, strict=True)
+        ]
+
+    def else_(old: Any, new: Any, moves: Any, undos: Any) -> list[jax.Array]:
+        del old, undos
+        return list(map(turn_back, new, moves))
+
+    leaves = jax.tree.leaves(moves)
+    structure: Any = jax.tree.structure(moves)
+    undos = _undone(moves, inner_state)
+    bases = ([block.bases for block in blocks] for blocks in (old, new))
+    arrays = (gather(new, arrays) for arrays in (leaves, undos))
+    moved = cond(is_due, at_a_refresh, else_, *bases, *arrays)
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(like)]
+    return structure.unflatten(scatter(new, moved, leaves, dtypes))
+
+
+def _undone(moves: Any, state: Any) -> list[jax.Array]:
+    """What is taken back of earlier steps, leaf by leaf.
+
+    In every rule of Rprop, a coordinate that remembers no sign has not taken a step. So
+    if it moves, it goes back.
+    """
+    signs = {
+        path: sign
+        for rprop in rprop_states(state)
+        for path, sign in jax.tree.leaves_with_path(rprop.prev_signs)
+    }
+
+    def undone(path: Any, move: Any) -> jax.Array:
+        move, sign = jnp.asarray(move), signs.get(path)
+        if sign is None or sign.shape != shape_of_coordinates(move):
+            return jnp.zeros_like(move)
+        parts = coordinates(move)
+        return from_coordinates(jnp.where(sign == 0, parts, 0), move.dtype)
+
+    return [undone(path, move) for path, move in jax.tree.leaves_with_path(moves)]
+
+
+_shape: Any = jax.ShapeDtypeStruct
+
+
+def _coordinates_of(leaf: Any) -> Any:
+    return _shape(shape_of_coordinates(leaf), step_size_dtype(jnp.result_type(leaf)))
+
+
+def _like_both(grad: Any, memory: Any) -> Any:
+    return _shape(np.shape(grad), np.promote_types(jnp.result_type(grad), memory.dtype))
+
+
+def _zeros_like(leaf: Any) -> jax.Array:
+    """A zero for every coordinate."""
+    zeros: jax.Array = coordinates_like(leaf, 0, step_size_dtype)
+    return zeros
+
+
+def _nothing_like(leaf: Any) -> jax.Array:
+    """An array without entries, with the axes of the leaf, so that its sharding fits."""
+    shape = [0] * max(len(shape_of_coordinates(leaf)), 1)
+    return jnp.zeros(shape, step_size_dtype(jnp.result_type(leaf)))
+
+
+def _widened(leaf: Any) -> Any:
+    """The leaf in the precision in which it is turned."""
+    dtype = _wide_dtype(leaf)
+    if jnp.result_type(leaf) == dtype:
+        return leaf
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf.update(dtype=dtype)  # type: ignore[no-untyped-call]
+    return jnp.asarray(leaf, dtype)
+
+
+def _wide_dtype(leaf: Any) -> Any:
+    return np.promote_types(jnp.result_type(leaf), np.float32)

@@ -1,0 +1,61 @@
+"""The gradients that a state of Rprop saw, wherever it is nested in another state."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from optax_rprop._leaf import shape_of_coordinates
+from optax_rprop._transform._arrays import RpropState
+from optax_rprop._transform._eigenbasis import EigenbasisState, turned_gradients
+from optax_rprop._transform._state import is_rprop, rprop_states
+
+
+def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, Any]]:
+    """The states that ``rprop_states`` finds, in its order, each with what it saw.
+
+    ``grads`` is what the optimizer was given when it made ``opt_state``. What a state saw
+    is a tree like its step sizes, or None where a wrapper hides it.
+    """
+    found: list[tuple[RpropState, Any]] = []
+    for state in jax.tree.leaves(opt_state, is_leaf=_is_leaf):
+        if isinstance(state, EigenbasisState):
+            seen = _fitting(grads, state.prev_grads)
+            if seen is not None:
+                seen = turned_gradients(state, seen)
+            found += states_and_gradients(state.inner_state, seen)
+        elif is_rprop(state):
+            found += [(s, _fitting(grads, s.step_sizes)) for s in rprop_states(state)]
+    return found
+
+
+def _is_leaf(state: Any) -> bool:
+    return is_rprop(state) or isinstance(state, EigenbasisState)
+
+
+def _fitting(grads: Any, like: Any) -> Any:
+    """The gradients as a tree of which ``like`` has the coordinates; None if they differ.
+
+    Leaves are left out where a mask does so, and ``optax.flatten`` makes one of all.
+    """
+    grad_at = dict(jax.tree.leaves_with_path(grads))
+    paths = [path for path, _ in jax.tree.leaves_with_path(like)]
+    structure: Any = jax.tree.structure(like)
+    fitting = [grad_at.get(path) for path in paths]
+    if any(grad is None for grad in fitting):
+        fitting = [_flattened(grads)]
+    arrays = jax.tree.leaves(like)
+    fits = len(fitting) == len(arrays) and all(
+        shape_of_coordinates(grad) == array.shape or not array.size
+        for grad, array in zip(fitting, arrays, strict=True)
+    )
+    return structure.unflatten(fitting) if fits else None
+
+
+def _flattened(grads: Any) -> jax.Array:
+    """The gradients as ``optax.flatten`` passes them on."""
+    leaves = jax.tree.leaves(grads)
+    dtype = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves))
+    return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves])
