@@ -1,8 +1,8 @@
 """How the figures look: one colour for a method everywhere, vector files for the docs.
 
 The colours are those of Okabe and Ito, which stay apart for the colour-blind, with a grey
-in place of their pale yellow; a method has a marker and a dash pattern of its own as
-well. Needs matplotlib.
+in place of their pale yellow and a dark red, which stays apart as well. A method has a
+marker and a dash pattern of its own. Needs matplotlib.
 """
 
 from pathlib import Path
@@ -28,6 +28,7 @@ LOOKS = {
     "rprop+": Look("#0072B2", "^", "--"),
     "irprop+": Look("#0072B2", "s", "-."),
     "rprop_8bit": Look("#56B4E9", "D"),
+    "in_eigenbasis": Look("#7A0000", "*"),  # around rprop
     "optax.adam": Look("#D55E00", "X"),
     "optax.lbfgs": Look("#009E73", "P"),
     "optax.rprop": Look("#CC79A7", "p"),

@@ -19,6 +19,7 @@ FAMILIES = {
     "rprop-": lambda: optax_rprop.rprop(variant="rprop-"),
     "rprop+": lambda: optax_rprop.rprop(variant="rprop+"),
     "rprop_8bit": lambda: optax_rprop.rprop_8bit(),
+    "in_eigenbasis": lambda: optax_rprop.in_eigenbasis(optax_rprop.rprop()),
     "optax.rprop": lambda: optax.rprop(0.1),
     "optax.lbfgs": lambda: optax.lbfgs(),
     "optax.adam": optax.adam,
@@ -39,41 +40,50 @@ METHODS = {
 }
 
 
+def solve(task, tx, seed, data, most=MAX_EVALUATIONS, searches=False):
+    """Epochs, gradient evaluations and the last loss of one run.
+
+    ``searches`` tells that ``tx`` is a line search, which evaluates gradients itself.
+    """
+
+    def loss(params):
+        return task.loss(params, *data)
+
+    tx = optax.with_extra_args_support(tx)
+    evaluate = jax.value_and_grad(loss)
+    after_search = optax.value_and_grad_from_state(loss)  # evaluates nothing again
+
+    def going_on(carry):
+        *_, (value, _), _, evaluations = carry
+        return ~(value <= task.target) & (evaluations < most)
+
+    def step(carry):
+        params, state, (value, grad), epochs, evaluations = carry
+        updates, state = tx.update(
+            grad, state, params, value=value, grad=grad, value_fn=loss
+        )
+        params = optax.apply_updates(params, updates)
+        if searches:
+            seen = after_search(params, state=state)
+            evaluations += optax.tree.get(state, "num_linesearch_steps")
+        else:
+            seen = evaluate(params)
+            evaluations += 1
+        return params, state, seen, epochs + 1, evaluations
+
+    params = task.init(jax.random.key(seed))
+    carry = params, tx.init(params), evaluate(params), 1, 1
+    *_, (value, _), epochs, evaluations = jax.lax.while_loop(going_on, step, carry)
+    return epochs, evaluations, value
+
+
 def runner(task, family):
     """``run(seed, rate, data)``: epochs, gradient evaluations, the last loss."""
 
     def run(seed, rate, data):
-        def loss(params):
-            return task.loss(params, *data)
-
         make = FAMILIES[family]
         tx = make(rate) if family in RATES else make()
-        tx = optax.with_extra_args_support(tx)
-        evaluate = jax.value_and_grad(loss)
-        after_search = optax.value_and_grad_from_state(loss)  # evaluates nothing again
-
-        def going_on(carry):
-            *_, (value, _), _, evaluations = carry
-            return ~(value <= task.target) & (evaluations < MAX_EVALUATIONS)
-
-        def step(carry):
-            params, state, (value, grad), epochs, evaluations = carry
-            updates, state = tx.update(
-                grad, state, params, value=value, grad=grad, value_fn=loss
-            )
-            params = optax.apply_updates(params, updates)
-            if family == SEARCHES:
-                seen = after_search(params, state=state)
-                evaluations += optax.tree.get(state, "num_linesearch_steps")
-            else:
-                seen = evaluate(params)
-                evaluations += 1
-            return params, state, seen, epochs + 1, evaluations
-
-        params = task.init(jax.random.key(seed))
-        carry = params, tx.init(params), evaluate(params), 1, 1
-        *_, (value, _), epochs, evaluations = jax.lax.while_loop(going_on, step, carry)
-        return epochs, evaluations, value
+        return solve(task, tx, seed, data, searches=family == SEARCHES)
 
     return run
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from targets_runs import METHODS, RATES
-from tasks import TASKS
+from tasks import TASKS, VALLEYS
 
 
 def median(found, quantity="evaluations"):
@@ -20,7 +20,8 @@ def with_choices(results):
     """The results of every task, with the chosen rates as methods of their own."""
 
     def solved(method):
-        return sum(np.isfinite(r[method]["evaluations"]).sum() for r in results.values())
+        found = telling(results).values()
+        return sum(np.isfinite(r[method]["evaluations"]).sum() for r in found)
 
     def rates(family):
         return [f"{family} {rate:g}" for rate in RATES[family]]
@@ -57,7 +58,7 @@ def rows_of(results):
         for method, figures in found.items():
             solved = int(np.isfinite(figures["evaluations"]).sum())
             row = {"task": task, "method": method, "rate of": figures.get("rate of")}
-            row |= {"solved": solved, "target": TASKS[task].target}
+            row |= {"solved": solved, "target": (TASKS | VALLEYS)[task].target}
             for quantity in ("epochs", "evaluations", "ms"):
                 if quantity in figures:
                     lower, middle, upper = map(finite, quantiles(figures[quantity]))
@@ -84,6 +85,11 @@ def medians_of(results, quantity):
         yield {"task": task} | row
 
 
+def telling(results):
+    """Without the valleys, unless there is nothing else."""
+    return {task: r for task, r in results.items() if task in TASKS} or results
+
+
 def factors(results, quantity):
     """What every run of a method took, over the best of those compared on that seed."""
     taken = {
@@ -100,6 +106,7 @@ def factors(results, quantity):
 
 def summary_of(results, quantity):
     """How often a method is within a factor of the best, and against rprop."""
+    results = telling(results)
     for method, times in factors(results, quantity).items():
         ours = [median(found["rprop"], quantity) for found in results.values()]
         theirs = [median(found[method], quantity) for found in results.values()]

@@ -12,7 +12,12 @@ is compared, the same for all of them, by the kind of the task:
 - ``likelihood``: 0.001 above the lowest negative log-likelihood known, for each
   observation, in three decimals; 0.01 for the Gaussian process, as float32 has it;
 - ``equation``: mean squared residual 0.001, the unknown function and the residual being
-  of size 1.
+  of size 1;
+- ``valley``: loss 1e-6. The smallest curvature is 1 and a start is of size 1, so that no
+  parameter may then be off by more than 0.0015.
+
+The valleys are quadratic and turned against the axes, made for a method that turns: they
+are not among ``TASKS``, and in no mean over tasks.
 
 Inputs are standardised, and so are real targets. The lowest loss known is that of
 SciPy's BFGS, from seeds that are not compared. Needs scikit-learn and statsmodels.
@@ -225,6 +230,31 @@ def burgers():
     return Task("equation", 1e-3, network(2, 12, 12, 1), loss, (x.ravel(), t.ravel()))
 
 
+def turned(angle):
+    """Axes in the plane, turned by so many degrees."""
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    return np.array([[c, s], [-s, c]])
+
+
+def valley(curvatures, axes):
+    """A quadratic with these curvatures along the rows of ``axes``."""
+
+    def init(key):
+        return jax.random.normal(key, (len(axes),))
+
+    def loss(x, rows):
+        return jnp.sum((rows @ x) ** 2) / 2
+
+    rows = np.sqrt(curvatures)[:, None] * axes
+    return Task("valley", 1e-6, init, loss, (jnp.asarray(rows),))
+
+
+def valley_20():
+    """Twenty random axes, condition number 10,000."""
+    axes, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 20)))
+    return valley(np.geomspace(1, 1e4, 20), axes)
+
+
 def friedman():
     """Friedman's first function of five inputs of ten, with noise of variance 1."""
     x, y = sklearn.make_friedman1(n_samples=500, noise=1.0, random_state=0)
@@ -251,6 +281,11 @@ TASKS = {
     "oscillator": oscillator(),
     "burgers": burgers(),
 }
+VALLEYS = {
+    "valley_30": valley(np.array([1, 1e3]), turned(30)),
+    "valley_15": valley(np.array([1, 1e4]), turned(15)),
+    "valley_20": valley_20(),
+}
 
 
 def lowest(task):
@@ -276,7 +311,7 @@ def linear_error(x, y):
 
 if __name__ == "__main__":
     rows = []
-    for name, task in TASKS.items():
+    for name, task in (TASKS | VALLEYS).items():
         params = jax.eval_shape(task.init, jax.random.key(0))
         reference = None
         if task.kind == "network":
