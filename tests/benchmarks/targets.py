@@ -17,10 +17,10 @@ Adam that solves most runs over all tasks: a choice that has seen the results as
 Nothing else is tuned here. But the settings of ``in_eigenbasis`` were chosen on these
 tasks once, and are its defaults since: see ``axes.py``.
 
-The first pass runs all seeds at once under ``vmap`` (those of L-BFGS in a loop, compiled
-as well), the second one by one for the time, compiled before, all methods in turn. What
-fails in the first is not run in the second. Needs scikit-learn, statsmodels and
-matplotlib.
+The first pass runs all seeds at once under ``vmap`` (those of L-BFGS and
+``in_eigenbasis`` in a loop, compiled as well), the second one by one for the time,
+compiled before, all methods in turn. What fails in the first is not run in the second.
+Needs scikit-learn, statsmodels and matplotlib.
 """
 
 import time
