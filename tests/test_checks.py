@@ -88,7 +88,7 @@ HYPERPARAMETERS = [
     ),
     ({"eta_minus": True}, TypeError, "eta_minus must be a real number, got bool."),
     ({"learning_rate": None}, TypeError, "learning_rate must be a real number, got None"),
-    ({"learning_rate": [0.1]}, TypeError, "a real number, got list."),
+    ({"eta_plus": [1.2]}, TypeError, "a real number, got list."),
     (
         {"learning_rate": jax.random.key(0)},
         TypeError,
@@ -151,9 +151,9 @@ GRID = [
         "must not exceed max_step",
     ),
     (
-        {"learning_rate": "0.5"},
+        {"min_step_size": "0.5"},
         TypeError,
-        "learning_rate must be a real number, got str.",
+        "min_step_size must be a real number, got str.",
     ),
     (
         {"learning_rate": math.cos},
@@ -161,7 +161,7 @@ GRID = [
         "rprop_8bit: learning_rate must be a number, got the function <built-in function "
         f"cos>. {HINT}",
     ),
-    ({"learning_rate": jnp.ones(3)}, ValueError, f"a scalar, got shape (3,). {HINT}"),
+    ({"min_step_size": jnp.ones(3)}, ValueError, f"a scalar, got shape (3,). {HINT}"),
     (
         {"learning_rate": 1j},
         TypeError,
@@ -290,7 +290,9 @@ def test_traced_values_are_not_checked():
         return rprop(learning_rate).init(jnp.zeros(()))[0].step_sizes
 
     assert size(-1.0) == -1.0
-    with raises(ValueError, "learning_rate must be a scalar, got shape (2,)."):
+    with raises(
+        ValueError, "learning_rate must have the shape of its parameter, got (2,)"
+    ):
         size(jnp.ones(2))  # a shape is known even so
 
 
