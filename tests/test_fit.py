@@ -163,7 +163,7 @@ def test_a_coordinate_without_gradient_has_arrived():
         step_tol=1e-4,
     )
     assert result.status is FitStatus.STEP_CONVERGED
-    assert rprop_state(result.last.opt_state).step_sizes["unused"] == np.float32(0.1)
+    assert rprop_state(result.last.opt_state).step_sizes["unused"] > 1e-4
 
 
 def test_it_never_stops_at_a_step_that_stands_still():
