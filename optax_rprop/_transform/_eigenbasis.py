@@ -32,6 +32,7 @@ from optax_rprop._transform._blocks import (
     new_bases,
     scatter,
 )
+from optax_rprop._transform._lift import real_number
 from optax_rprop._transform._state import rprop_states
 
 # The bases change most at first, so there they are refreshed more often.
@@ -158,6 +159,7 @@ def in_eigenbasis(
         basis and its refresh by one QR step. Changes of gradients instead of gradients,
         and their weights, are this package's own.
     """
+    refresh_every, decay = map(real_number, (refresh_every, decay))
     _checks.inner("in_eigenbasis", inner)
     _checks.turning("in_eigenbasis", refresh_every, decay, max_size)
     wrapped = optax.with_extra_args_support(inner)
@@ -167,7 +169,7 @@ def in_eigenbasis(
         leaves = jax.tree.leaves(params)
         structure: Any = jax.tree.structure(params)
         bases = new_bases(leaves, max_size)
-        turned = {i for block in blocks_of(bases) for i in block.leaves}
+        turned = _turned(bases)
         return EigenbasisState(
             num_updates=scalar_like(params, 0, jnp.int32),
             # Without parameters a single leaf: optax.tree_map_params calls init so, and
@@ -236,17 +238,25 @@ def _check(caller: str, grads: Any, params: Any, state: Any, max_size: int) -> N
     prev_grads = memory = state.prev_grads
     structure: Any = jax.tree.structure(grads)
     if structure == jax.tree.structure(prev_grads):
-        memory = jax.tree.map(
-            lambda grad, prev: prev if prev.size else _coordinates_of(grad),
-            grads,
-            prev_grads,
-        )
+        memory = jax.tree.map(_memory_of, grads, prev_grads)
     _checks.gradients(caller, grads, params, memory)
-    if params is None:  # it may be of higher precision than the gradients
-        params = jax.tree.map(_like_both, grads, memory)
+    if params is None:
+        params = jax.tree.map(_like_both, grads, prev_grads)
+    else:
+        _checks.parameters_like(caller, grads, params)
     leaves = jax.tree.leaves(params)
-    expected = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
-    _checks.bases(caller, _bases(state), expected)
+    bases = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
+    turned = _turned(bases)
+    expected = structure.unflatten(
+        _coordinates_of(leaf) if i in turned else _nothing_of(leaf)
+        for i, leaf in enumerate(leaves)
+    )
+    _checks.turned(caller, state, _bases(state), bases, expected)
+
+
+def _turned(bases: Any) -> set[int]:
+    """The positions of the leaves that are turned."""
+    return {i for block in blocks_of(bases) for i in block.leaves}
 
 
 def _is_due(num_updates: jax.Array, refresh_every: jax.typing.ArrayLike) -> jax.Array:
@@ -374,8 +384,24 @@ def _coordinates_of(leaf: Any) -> Any:
     return _shape(shape_of_coordinates(leaf), step_size_dtype(jnp.result_type(leaf)))
 
 
-def _like_both(grad: Any, memory: Any) -> Any:
-    return _shape(np.shape(grad), np.promote_types(jnp.result_type(grad), memory.dtype))
+def _nothing_of(leaf: Any) -> Any:
+    """No entries, and the axes of the leaf, so that its sharding fits."""
+    shape = (0,) * max(len(shape_of_coordinates(leaf)), 1)
+    return _shape(shape, step_size_dtype(jnp.result_type(leaf)))
+
+
+def _memory_of(grad: Any, prev: Any) -> Any:
+    """What is remembered of a gradient, or would be if its leaf were turned."""
+    if not shared_checks.is_inexact(grad) or np.shape(prev) != _nothing_of(grad).shape:
+        return prev
+    return _coordinates_of(grad)
+
+
+def _like_both(grad: Any, prev: Any) -> Any:
+    """A parameter of these; it may be of higher precision than its gradient."""
+    dtype = jnp.result_type(grad)
+    wide = shared_checks.dtype_of(prev) == np.float64
+    return _shape(np.shape(grad), np.promote_types(dtype, np.float64) if wide else dtype)
 
 
 def _zeros_like(leaf: Any) -> jax.Array:
@@ -385,9 +411,8 @@ def _zeros_like(leaf: Any) -> jax.Array:
 
 
 def _nothing_like(leaf: Any) -> jax.Array:
-    """An array without entries, with the axes of the leaf, so that its sharding fits."""
-    shape = [0] * max(len(shape_of_coordinates(leaf)), 1)
-    return jnp.zeros(shape, step_size_dtype(jnp.result_type(leaf)))
+    nothing = _nothing_of(leaf)
+    return jnp.zeros(nothing.shape, nothing.dtype)
 
 
 def _widened(leaf: Any) -> Any:
