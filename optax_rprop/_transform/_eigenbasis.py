@@ -57,7 +57,7 @@ class EigenbasisState(NamedTuple):
             Both are float32, or float64 where the parameters are wider.
         prev_grads: A tree like the parameters: the last finite gradient, zero at first,
             in the dtype of the bases. A complex leaf of shape ``(...)`` has the shape
-            ``(..., 2)``. For a leaf that stays as it is, there is an empty array.
+            ``(..., 2)``. For a leaf that stays as it is, there are zeros.
         inner_state: The state of the wrapped transformation. Its arrays belong to the
             directions: entry ``i`` is that of direction ``i``.
     """
@@ -169,16 +169,14 @@ def in_eigenbasis(
         leaves = jax.tree.leaves(params)
         structure: Any = jax.tree.structure(params)
         bases = new_bases(leaves, max_size)
-        turned = _turned(bases)
+        turned = {i for block in blocks_of(bases) for i in block.leaves}
         return EigenbasisState(
             num_updates=scalar_like(params, 0, jnp.int32),
             # Without parameters a single leaf: optax.tree_map_params calls init so, and
             # takes the leaf for whatever is in its place.
             bases=bases if leaves else jnp.zeros((), jnp.float32),
-            prev_grads=structure.unflatten(
-                _zeros_like(leaf) if i in turned else _nothing_like(leaf)
-                for i, leaf in enumerate(leaves)
-            ),
+            # For what stays as it is, too: Orbax can't save arrays without entries.
+            prev_grads=coordinates_like(params, 0, step_size_dtype),
             inner_state=wrapped.init(
                 structure.unflatten(
                     _widened(leaf) if i in turned else leaf
@@ -235,28 +233,15 @@ def _bases(state: EigenbasisState) -> Any:
 
 def _check(caller: str, grads: Any, params: Any, state: Any, max_size: int) -> None:
     """Raise unless gradients, parameters and state are for the same tree."""
-    prev_grads = memory = state.prev_grads
-    structure: Any = jax.tree.structure(grads)
-    if structure == jax.tree.structure(prev_grads):
-        memory = jax.tree.map(_memory_of, grads, prev_grads)
-    _checks.gradients(caller, grads, params, memory)
+    _checks.gradients(caller, grads, params, state.prev_grads)
     if params is None:
-        params = jax.tree.map(_like_both, grads, prev_grads)
+        params = jax.tree.map(_like_both, grads, state.prev_grads)
     else:
         _checks.parameters_like(caller, grads, params)
     leaves = jax.tree.leaves(params)
     bases = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
-    turned = _turned(bases)
-    expected = structure.unflatten(
-        _coordinates_of(leaf) if i in turned else _nothing_of(leaf)
-        for i, leaf in enumerate(leaves)
-    )
+    expected = jax.tree.map(_coordinates_of, params)
     _checks.turned(caller, state, _bases(state), bases, expected)
-
-
-def _turned(bases: Any) -> set[int]:
-    """The positions of the leaves that are turned."""
-    return {i for block in blocks_of(bases) for i in block.leaves}
 
 
 def _is_due(num_updates: jax.Array, refresh_every: jax.typing.ArrayLike) -> jax.Array:
@@ -384,35 +369,11 @@ def _coordinates_of(leaf: Any) -> Any:
     return _shape(shape_of_coordinates(leaf), step_size_dtype(jnp.result_type(leaf)))
 
 
-def _nothing_of(leaf: Any) -> Any:
-    """No entries, and the axes of the leaf, so that its sharding fits."""
-    shape = (0,) * max(len(shape_of_coordinates(leaf)), 1)
-    return _shape(shape, step_size_dtype(jnp.result_type(leaf)))
-
-
-def _memory_of(grad: Any, prev: Any) -> Any:
-    """What is remembered of a gradient, or would be if its leaf were turned."""
-    if not shared_checks.is_inexact(grad) or np.shape(prev) != _nothing_of(grad).shape:
-        return prev
-    return _coordinates_of(grad)
-
-
 def _like_both(grad: Any, prev: Any) -> Any:
     """A parameter of these; it may be of higher precision than its gradient."""
     dtype = jnp.result_type(grad)
     wide = shared_checks.dtype_of(prev) == np.float64
     return _shape(np.shape(grad), np.promote_types(dtype, np.float64) if wide else dtype)
-
-
-def _zeros_like(leaf: Any) -> jax.Array:
-    """A zero for every coordinate."""
-    zeros: jax.Array = coordinates_like(leaf, 0, step_size_dtype)
-    return zeros
-
-
-def _nothing_like(leaf: Any) -> jax.Array:
-    nothing = _nothing_of(leaf)
-    return jnp.zeros(nothing.shape, nothing.dtype)
 
 
 def _widened(leaf: Any) -> Any:
