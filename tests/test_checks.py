@@ -342,7 +342,7 @@ def test_numbers_at_the_edge_of_what_a_turned_basis_takes():
 
 def test_a_traced_size_of_a_turned_basis():
     injected = optax.inject_hyperparams(in_eigenbasis)(rprop())
-    with raises(TypeError, "max_size must be an int, got dtype int32. It decides"):
+    with raises(TypeError, "max_size must be an int, got dtype int"):
         injected.init(PARAMS)
 
 
