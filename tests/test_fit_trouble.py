@@ -9,7 +9,7 @@ from helpers import bowl, every_rule, every_variant, mesh_of
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from optax_rprop import FitStatus, fit, rprop, rprop_8bit
+from optax_rprop import FitStatus, fit, in_eigenbasis, rprop, rprop_8bit
 
 
 def cliff(p):
@@ -310,7 +310,11 @@ def test_a_step_size_never_becomes_zero(dtype, x64, relaxed):
     assert state[0].step_sizes[0] > 0
 
 
-@pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
+@pytest.mark.parametrize(
+    "tx",
+    [rprop(), rprop_8bit(), in_eigenbasis(rprop())],
+    ids=["rprop", "8bit", "turned"],
+)
 def test_with_the_debug_flags_of_jax(tx):
     start = jnp.zeros(2, "float32")
     with jax.debug_nans(True), jax.debug_infs(True):
@@ -323,7 +327,11 @@ def test_with_the_debug_flags_of_jax(tx):
     assert plain.loss == told.loss
 
 
-@pytest.mark.parametrize("optimizer", [rprop(), optax.adam(0.1)], ids=["rprop", "adam"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [rprop(), optax.adam(0.1), in_eigenbasis(rprop())],
+    ids=["rprop", "adam", "turned"],
+)
 def test_an_ensemble_under_shard_map(optimizer, relaxed):
     """Each device fits a member of its own."""
     mesh = jax.make_mesh((4,), ("x",), axis_types=(AxisType.Auto,))

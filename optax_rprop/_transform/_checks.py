@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optax_rprop import _checks as shared_checks
 from optax_rprop._checks import (
     as_number,
     conforms,
@@ -139,16 +140,18 @@ def turning(caller: str, refresh_every: Any, decay: Any, max_size: Any) -> None:
             f"{caller}: refresh_every must be an int and at least 1, got {every:g}. It "
             "is a number of updates; 10 is usual."
         )
-    forget = as_number(caller, "decay", decay, _HINT)
+    forget = _as_float32(caller, "decay", decay)
     if forget is not None and not 0 <= forget < 1:
         raise ValueError(
-            f"{caller}: decay must be at least 0 and less than 1, got {forget:g}. It is "
-            "the weight of the past in a running mean; 0.9 is usual."
+            f"{caller}: decay must be at least 0 and less than 1, got "
+            f"{_shown(decay, forget)}. It is the weight of the past in a running mean; "
+            "0.9 is usual."
         )
     if isinstance(max_size, bool) or not isinstance(max_size, int | np.integer):
         raise TypeError(
             f"{caller}: max_size must be an int, got {kind_of(max_size)}. It decides the "
-            "shapes of the state, so it can't be traced; 256 is usual."
+            "shapes of the state, so it can't be traced; 256 is usual. For "
+            "optax.inject_hyperparams, name it in static_args."
         )
     if max_size < 0:
         raise ValueError(
@@ -262,10 +265,40 @@ def step_sizes_and_signs(
     values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
 
 
-def bases(caller: str, found: Any, expected: Any) -> None:
-    """Raise unless the bases of a state are what init makes, and orthogonal."""
-    conforms(caller, "bases of the state", found, expected, *_INIT_MAKES)
-    orthogonal(caller, _UPDATED, ".bases", found)
+def parameters_like(caller: str, grads: Any, params: Any) -> None:
+    """Raise unless the parameters have the structure of the gradients, and are inexact.
+
+    Their shapes are checked with those of the gradients.
+    """
+    shared_checks.parameters(caller, params)
+    structure: Any = jax.tree.structure(params)
+    if structure != jax.tree.structure(grads):
+        raise ValueError(
+            f"{caller}: the parameters must have the tree structure of the gradients, "
+            f"got {structure}. They are turned like the gradients; params=None will do "
+            "for Rprop."
+        )
+
+
+def turned(
+    caller: str, state: Any, bases: Any, expected_bases: Any, expected_grads: Any
+) -> None:
+    """Raise unless a state of ``in_eigenbasis`` is what init makes, and orthogonal."""
+    count = state.num_updates
+    if dtype_of(count) != np.int32 or np.shape(count) != ():
+        raise TypeError(
+            f"{caller}: num_updates of the state must be an int32 scalar, got "
+            f"{type_of(count)}. {_TARGET}"
+        )
+    conforms(caller, "bases of the state", bases, expected_bases, *_INIT_MAKES)
+    conforms(
+        caller,
+        "prev_grads of the state",
+        state.prev_grads,
+        expected_grads,
+        *_INIT_MAKES,
+    )
+    orthogonal(caller, _UPDATED, ".bases", bases)
 
 
 def orthogonal(caller: str, hint: str, where: str, bases: Any) -> None:
