@@ -78,7 +78,9 @@ class EigenbasisOracle:
             if self.seen == 0 or length == 0:
                 continue
             for axis, moment in self.moments[i].items():
-                rows = np.array([change.take(j, axis).ravel() for j in range(len(moment))])
+                rows = np.array(
+                    [change.take(j, axis).ravel() for j in range(len(moment))]
+                )
                 square = np.einsum("ik,jk->ij", rows, rows) / length
                 self.moments[i][axis] = self.decay * moment + (1 - self.decay) * square
         interval = self.refresh_every
