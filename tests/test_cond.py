@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from helpers import equations
 
 from optax_rprop._cond import cond
 
@@ -36,17 +36,6 @@ def chosen(condition, x, y):
 
 def assert_close(this, that):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), this, that)
-
-
-def equations(jaxpr):
-    """Every equation in it and in what it calls."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for value in jax.tree.leaves(
-            equation.params, is_leaf=lambda v: isinstance(v, ClosedJaxpr | Jaxpr)
-        ):
-            if isinstance(value, ClosedJaxpr | Jaxpr):
-                yield from equations(getattr(value, "jaxpr", value))
 
 
 def names(jaxpr):
