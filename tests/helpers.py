@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from optax_rprop import (
     VARIANTS,
@@ -191,6 +192,17 @@ def assert_equal_for_all_signs(tx, new_oracle, needs_losses):
     losses = np.array([3, 2, 2, 4, 1], np.float32)
     for values in [losses] if needs_losses else [None, losses]:
         assert_equal_runs(tx, new_oracle(gradients.shape[1]), gradients, values)
+
+
+def equations(jaxpr):
+    """Every equation in it and in what it calls."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in jax.tree.leaves(
+            equation.params, is_leaf=lambda v: isinstance(v, ClosedJaxpr | Jaxpr)
+        ):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                yield from equations(getattr(value, "jaxpr", value))
 
 
 def entry(prev, step_size):

@@ -84,9 +84,10 @@ def in_eigenbasis(
     takes any transformation, and with ``optax.adam`` it is close to SOAP.
 
     Every array of at least two axes has an orthogonal basis :math:`Q` for each of its
-    axes; all scalars and vectors together are one vector, with one basis, as far as they
-    have at most 64 entries. With :math:`X_t = G_t - G_{t-1}` the change of a gradient,
-    unfolded along the axis, and :math:`\lVert\cdot\rVert` the Frobenius norm,
+    axes. The scalars and vectors, smallest first, are together one vector of at most 64
+    entries, with one basis; a vector that does not fit in has its own. With
+    :math:`X_t = G_t - G_{t-1}` the change of a gradient, unfolded along the axis, and
+    :math:`\lVert\cdot\rVert` the Frobenius norm,
 
     .. math::
 
