@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-EPSILON = 1e-7  # keeps the columns apart along which the gradient did not change
+# Keeps the columns apart along which the gradient did not change; well above rounding, or
+# that would decide where they point.
+EPSILON = 1e-6
 
 
 class Basis(NamedTuple):
