@@ -9,7 +9,7 @@ import math
 import numpy as np
 from oracle import Oracle
 
-FIRST_UPDATES, FIRST_INTERVAL, LONGEST_VECTOR, RIDGE = 30, 3, 64, 1e-6
+FIRST_UPDATES, FIRST_INTERVAL, LONGEST_VECTOR, RIDGE = 30, 3, 64, 1e-7
 
 
 class EigenbasisOracle:

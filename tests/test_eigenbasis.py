@@ -11,6 +11,7 @@ from eigenbasis_oracle import EigenbasisOracle
 from helpers import (
     assert_same,
     equations,
+    every_plain_rule,
     every_rule,
     every_variant,
     random_gradients,
@@ -414,7 +415,7 @@ def test_narrow_valleys_of_20_dimensions_take_few_steps(scalars):
         assert steps_to_the_ground(start, axes, 1e4, scalars=scalars) <= 110, seed
 
 
-@every_rule
+@every_plain_rule
 def test_every_rule_gets_through_a_narrow_valley(make):
     steps = steps_to_the_ground((3, 1), rotation(15), 1e4, in_eigenbasis(make()))
     assert steps <= 80

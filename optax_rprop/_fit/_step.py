@@ -27,8 +27,6 @@ from optax_rprop._transform._state import rprop_states
 MAX_NONFINITE_LOSSES = 30
 # Rprop is not monotone, but it seldom needs more steps than this to a new best loss.
 MAX_STEPS_ASTRAY = 10
-# The steps in which the first step size may turn out to be too large.
-EARLY_STEPS = 30
 
 
 class Outcome(NamedTuple):
@@ -150,13 +148,15 @@ def _is_astray(state: FitState, loss: jax.Array, gradient_max: jax.Array) -> jax
 
 
 def _is_too_long(state: FitState, loss: jax.Array) -> jax.Array:
-    """Whether an early step raised the loss by more than it had promised to lower it.
+    """Whether the last step was much too long.
 
-    For a parabola that is a step of more than four times the way to its minimum.
+    It led to a loss above the first one, and raised it by more than the gradient had
+    promised to lower it: on a parabola, by a step of more than four times the way to the
+    minimum.
     """
     rise = (loss - state.prev_loss).astype(state.promised_decrease.dtype)
-    is_early = (state.num_steps > 0) & (state.num_steps < EARLY_STEPS)
-    return is_early & (state.promised_decrease > 0) & (rise > state.promised_decrease)
+    promised = state.promised_decrease
+    return (loss > state.first_loss) & (promised > 0) & (rise > promised)
 
 
 def _remember_best(

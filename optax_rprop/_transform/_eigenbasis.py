@@ -94,7 +94,7 @@ def in_eigenbasis(
         M &\leftarrow \beta M + (1 - \beta) \frac{X_t X_t'}{\lVert X_t \rVert} \\
         Q &\leftarrow \text{the } Q \text{ of }
             \operatorname{QR}\left(\tfrac{M}{\operatorname{tr} M} Q
-            + 10^{-6} Q\right) \quad \text{at a refresh}
+            + 10^{-7} Q\right) \quad \text{at a refresh}
 
     where the columns get the signs that let each point the way of its predecessor. A
     gradient matrix then reaches ``inner`` as :math:`Q_0' G Q_1`, and the update
