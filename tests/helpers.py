@@ -9,19 +9,49 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from optax_rprop import VARIANTS, Rprop8bitState, RpropState, rprop, rprop_8bit
+from optax_rprop import (
+    VARIANTS,
+    Rprop8bitState,
+    RpropState,
+    in_eigenbasis,
+    rprop,
+    rprop_8bit,
+)
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
-# What makes a transformation: four rules, twice.
-every_rule = pytest.mark.parametrize(
-    "make",
-    [
-        pytest.param(functools.partial(factory, variant=variant), id=f"{name}{variant}")
-        for name, factory in (("", rprop), ("8bit-", rprop_8bit))
-        for variant in VARIANTS
-    ],
-)
+
+
+def turned(factory, *args, **settings):
+    return in_eigenbasis(factory(*args, **settings))
+
+
+# What makes a transformation: four rules, twice, and some of them in a turned basis.
+PLAIN = {
+    f"{name}{variant}": functools.partial(factory, variant=variant)
+    for name, factory in (("", rprop), ("8bit-", rprop_8bit))
+    for variant in VARIANTS
+}
+TURNED = {
+    f"turned-{name}": functools.partial(turned, PLAIN[name])
+    for name in ("irprop-", "irprop+", "8bit-irprop-")
+}
+# Those whose step sizes are floats.
+FLOAT = {name: make for name, make in (PLAIN | TURNED).items() if "8bit" not in name}
+# Where a test takes long to compile, one of those in a turned basis has to do.
+ONE = {"turned-irprop+": TURNED["turned-irprop+"]}
+
+
+def each_of(rules):
+    return pytest.mark.parametrize("make", rules.values(), ids=rules)
+
+
+every_rule = each_of(PLAIN | TURNED)
+every_plain_rule = each_of(PLAIN)
+every_turned_rule, one_turned_rule = each_of(TURNED), each_of(ONE)
+every_float_rule = each_of(FLOAT)
+every_plain_rule_and_a_turned_one = each_of(PLAIN | ONE)
 
 # What a program is lowered for.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -162,6 +192,17 @@ def assert_equal_for_all_signs(tx, new_oracle, needs_losses):
     losses = np.array([3, 2, 2, 4, 1], np.float32)
     for values in [losses] if needs_losses else [None, losses]:
         assert_equal_runs(tx, new_oracle(gradients.shape[1]), gradients, values)
+
+
+def equations(jaxpr):
+    """Every equation in it and in what it calls."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in jax.tree.leaves(
+            equation.params, is_leaf=lambda v: isinstance(v, ClosedJaxpr | Jaxpr)
+        ):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                yield from equations(getattr(value, "jaxpr", value))
 
 
 def entry(prev, step_size):

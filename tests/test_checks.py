@@ -12,7 +12,14 @@ from helpers import raises
 from messages import messages, unread_messages
 
 import optax_rprop
-from optax_rprop import fit, rprop, rprop_8bit, scale_by_rprop, scale_by_rprop_8bit
+from optax_rprop import (
+    fit,
+    in_eigenbasis,
+    rprop,
+    rprop_8bit,
+    scale_by_rprop,
+    scale_by_rprop_8bit,
+)
 
 PARAMS = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
 HINT = (
@@ -88,7 +95,7 @@ HYPERPARAMETERS = [
     ),
     ({"eta_minus": True}, TypeError, "eta_minus must be a real number, got bool."),
     ({"learning_rate": None}, TypeError, "learning_rate must be a real number, got None"),
-    ({"learning_rate": [0.1]}, TypeError, "a real number, got list."),
+    ({"eta_plus": [1.2]}, TypeError, "a real number, got list."),
     (
         {"learning_rate": jax.random.key(0)},
         TypeError,
@@ -151,9 +158,9 @@ GRID = [
         "must not exceed max_step",
     ),
     (
-        {"learning_rate": "0.5"},
+        {"min_step_size": "0.5"},
         TypeError,
-        "learning_rate must be a real number, got str.",
+        "min_step_size must be a real number, got str.",
     ),
     (
         {"learning_rate": math.cos},
@@ -161,7 +168,7 @@ GRID = [
         "rprop_8bit: learning_rate must be a number, got the function <built-in function "
         f"cos>. {HINT}",
     ),
-    ({"learning_rate": jnp.ones(3)}, ValueError, f"a scalar, got shape (3,). {HINT}"),
+    ({"min_step_size": jnp.ones(3)}, ValueError, f"a scalar, got shape (3,). {HINT}"),
     (
         {"learning_rate": 1j},
         TypeError,
@@ -216,6 +223,69 @@ UPDATES = [
     ),
 ]
 
+DECAY = "at least 0 and less than 1"
+TURNING = [
+    (
+        {"inner": rprop},
+        TypeError,
+        "in_eigenbasis: inner must be an Optax transformation, got function. "
+        "in_eigenbasis(rprop()) is usual.",
+    ),
+    ({"inner": None}, TypeError, "an Optax transformation, got NoneType."),
+    ({"inner": optax.MultiSteps(rprop(), 2)}, TypeError, "got MultiSteps."),
+    (
+        {"refresh_every": 0},
+        ValueError,
+        "in_eigenbasis: refresh_every must be an int and at least 1, got 0. It is a number "
+        "of updates; 10 is usual.",
+    ),
+    ({"refresh_every": 2.5}, ValueError, "an int and at least 1, got 2.5."),
+    ({"refresh_every": math.nan}, ValueError, "an int and at least 1, got nan."),
+    ({"refresh_every": 2**31}, ValueError, "an int and at least 1, got 2.14748e+09."),
+    (
+        {"refresh_every": True},
+        TypeError,
+        "refresh_every must be a real number, got bool.",
+    ),
+    (
+        {"refresh_every": math.cos},
+        TypeError,
+        "in_eigenbasis: refresh_every must be a number, got the function <built-in function "
+        f"cos>. {HINT}",
+    ),
+    (
+        {"decay": 1},
+        ValueError,
+        "in_eigenbasis: decay must be at least 0 and less than 1, got 1. It is the weight "
+        "of the past in a running mean; 0.9 is usual.",
+    ),
+    ({"decay": -0.1}, ValueError, f"{DECAY}, got -0.1."),
+    ({"decay": jnp.asarray(math.nan)}, ValueError, f"{DECAY}, got nan."),
+    (
+        {"decay": 1 - 1e-12},
+        ValueError,
+        f"{DECAY}, got 0.999999999999, which is 1 in float32.",
+    ),
+    ({"decay": "0.9"}, TypeError, "decay must be a real number, got str."),
+    ({"decay": 0.9j}, TypeError, "decay must be a real number, got complex."),
+    ({"decay": jnp.ones(3)}, ValueError, f"a scalar, got shape (3,). {HINT}"),
+    (
+        {"max_size": 64.0},
+        TypeError,
+        "in_eigenbasis: max_size must be an int, got float. It decides the shapes of the "
+        "state, so it can't be traced; 256 is usual. For optax.inject_hyperparams, name it "
+        "in static_args.",
+    ),
+    ({"max_size": True}, TypeError, "max_size must be an int, got bool."),
+    ({"max_size": jnp.asarray(4, "int32")}, TypeError, "an int, got dtype int32."),
+    (
+        {"max_size": -1},
+        ValueError,
+        "in_eigenbasis: max_size must be at least 0, got -1. Longer axes are not turned; "
+        "256 is usual.",
+    ),
+]
+
 LOSSES = [
     (
         None,
@@ -254,6 +324,28 @@ def test_hyperparameters_on_the_grid(arguments, kind, message):
         rprop_8bit(**arguments)
 
 
+@pytest.mark.parametrize(("arguments", "kind", "message"), TURNING)
+def test_hyperparameters_of_a_turned_basis(arguments, kind, message):
+    with raises(kind, message):
+        in_eigenbasis(**{"inner": rprop()} | arguments)
+
+
+def test_numbers_at_the_edge_of_what_a_turned_basis_takes():
+    for settings in (
+        {"refresh_every": 10.0},
+        {"refresh_every": jnp.asarray(1, "int32"), "decay": 0},
+        {"refresh_every": 2**31 - 1, "decay": jnp.complex64(0.5)},
+        {"max_size": np.int32(0)},
+    ):
+        in_eigenbasis(rprop(), **settings)
+
+
+def test_a_traced_size_of_a_turned_basis():
+    injected = optax.inject_hyperparams(in_eigenbasis)(rprop())
+    with raises(TypeError, "max_size must be an int, got dtype int"):
+        injected.init(PARAMS)
+
+
 def test_bounds_are_compared_in_the_precision_of_the_step_sizes():
     rprop(learning_rate=jnp.float32(0.1), max_step_size=0.1)
     rprop(learning_rate=0.1, min_step_size=jnp.float32(0.1))
@@ -290,7 +382,9 @@ def test_traced_values_are_not_checked():
         return rprop(learning_rate).init(jnp.zeros(()))[0].step_sizes
 
     assert size(-1.0) == -1.0
-    with raises(ValueError, "learning_rate must be a scalar, got shape (2,)."):
+    with raises(
+        ValueError, "learning_rate must have the shape of its parameter, got (2,)"
+    ):
         size(jnp.ones(2))  # a shape is known even so
 
 
@@ -316,11 +410,26 @@ def test_parameters_that_are_no_arrays():
 
 @pytest.mark.parametrize(("gradients", "kind", "message"), UPDATES)
 def test_gradients(gradients, kind, message):
-    tx = rprop()
-    with raises(kind, message):
-        tx.update(gradients, tx.init(PARAMS))
-    with raises(kind, message):
-        jax.jit(tx.update)(gradients, tx.init(PARAMS))
+    turned = message.replace("rprop.", "in_eigenbasis.")
+    for tx, expected in ((rprop(), message), (in_eigenbasis(rprop()), turned)):
+        for update in (tx.update, jax.jit(tx.update)):
+            with raises(kind, expected):
+                update(gradients, tx.init(PARAMS))
+
+
+@pytest.mark.parametrize(
+    ("gradient", "kind", "message"),
+    [
+        (jnp.ones(300, "int32"), TypeError, "of dtype int32. Rprop follows the sign"),
+        (jnp.ones(300, "complex64"), ValueError, "of complex64[300] where the state has"),
+        (jnp.ones((300, 1), "float32"), ValueError, "of float32[300,1] where the state"),
+    ],
+)
+def test_gradients_of_a_leaf_that_is_not_turned(gradient, kind, message):
+    tx = in_eigenbasis(rprop())
+    state = tx.init({"w": jnp.ones(300, "float32")})
+    with raises(kind, f"got leaf ['w'] {message}"):
+        tx.update({"w": gradient}, state)
 
 
 @pytest.mark.parametrize("factory", [rprop, rprop_8bit])
@@ -347,17 +456,60 @@ def test_gradients_and_parameters_of_different_shapes(factory):
 
 @pytest.mark.parametrize(("value", "kind", "message"), LOSSES)
 def test_losses(value, kind, message):
-    tx = rprop(variant="irprop+")
-    state = tx.init(PARAMS)
-    with raises(kind, message):
-        tx.update(PARAMS, state, value=value)
-    with raises(kind, message):  # a str can't be traced
-        jax.jit(lambda p, s: tx.update(p, s, value=value))(PARAMS, state)
+    inner = rprop(variant="irprop+")
+    for tx in (inner, in_eigenbasis(inner)):
+        state = tx.init(PARAMS)
+        turns = tx is not inner and value is not None
+        expected = message.replace("rprop.", "in_eigenbasis.") if turns else message
+        with raises(kind, expected):
+            tx.update(PARAMS, state, value=value)
+        with raises(kind, expected):  # a str can't be traced
+            jax.jit(lambda p, s, tx=tx: tx.update(p, s, value=value))(PARAMS, state)
 
 
-@pytest.mark.parametrize("scale_by", [scale_by_rprop, scale_by_rprop_8bit])
+def test_parameters_of_a_turned_basis():
+    init = in_eigenbasis(rprop()).init
+    for wrapped in (init, jax.jit(init)):
+        with raises(
+            TypeError,
+            "in_eigenbasis.init: every parameter must be a floating-point or complex "
+            "array, got leaf ['step'] of dtype int32. Make such a leaf a float",
+        ):
+            wrapped(PARAMS | {"step": jnp.asarray(3, "int32")})
+
+
+@pytest.mark.parametrize("shape", [(2,), (300,)], ids=["turned", "too long"])
+def test_parameters_unlike_the_gradients_of_a_turned_basis(shape):
+    tx, grads = in_eigenbasis(rprop()), {"w": jnp.ones(shape, "float32")}
+    state = tx.init(grads)
+    for params, kind, message in (
+        (
+            {"v": grads["w"]},
+            ValueError,
+            "in_eigenbasis.update: the parameters must have the tree structure of the "
+            "gradients, got PyTreeDef({'v': *}). They are turned like the gradients; "
+            "params=None will do for Rprop.",
+        ),
+        (
+            {"w": jnp.ones(3, "float32")},
+            ValueError,
+            f"got leaf ['w'] of float32[{shape[0]}] for a parameter of float32[3] where",
+        ),
+        (
+            {"w": jnp.ones(shape, "int32")},
+            TypeError,
+            "in_eigenbasis.update: every parameter must be a floating-point or complex "
+            "array, got leaf ['w'] of dtype int32.",
+        ),
+    ):
+        for update in (tx.update, jax.jit(tx.update)):
+            with raises(kind, message):
+                update(grads, state, params)
+
+
+@pytest.mark.parametrize("scale_by", [scale_by_rprop, scale_by_rprop_8bit, in_eigenbasis])
 def test_the_state_of_something_else(scale_by):
-    tx = scale_by()
+    tx = scale_by(*([rprop()] if scale_by is in_eigenbasis else []))
     expected = type(tx.init(PARAMS)).__name__
     with raises(
         TypeError,
@@ -423,6 +575,108 @@ def test_a_state_that_init_does_not_make(factory, what, value, found):
             f"shapes and dtypes of what init makes, got {found}. {TARGET}",
         ):
             update(W, wrong)
+
+
+SMALL = {"b": jnp.ones(2, "float32"), "w": jnp.ones((2, 3), "float32")}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (jnp.zeros((), "float32"), "float32[]"),
+        (jnp.zeros(2, "int32"), "int32[2]"),
+        (jnp.zeros((), "int8"), "int8[]"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_count_of_updates_that_is_none(value, found):
+    tx = in_eigenbasis(rprop())
+    state = tx.init(SMALL)._replace(num_updates=value)
+    for update in (tx.update, jax.jit(tx.update)):
+        with raises(
+            TypeError,
+            "in_eigenbasis.update: num_updates of the state must be an int32 scalar, got "
+            f"{found}. {TARGET}",
+        ):
+            update(SMALL, state)
+
+
+def narrow(tree):
+    return jax.tree.map(lambda leaf: leaf.astype("float16"), tree)
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "found"),
+    [
+        ("bases of the state", narrow,
+         "float16[2,2] instead of float32[2,2] at leaf [2][0].directions and 3 more"),
+        ("bases of the state", lambda _: None,
+         "nothing instead of float32[2,2] at leaf [2][0].directions and 3 more"),
+        ("prev_grads of the state", narrow,
+         "float16[300] instead of float32[300] at leaf ['b'] and 1 more"),
+        ("prev_grads of the state", lambda g: g | {"w": jnp.ones((2, 3), "int32")},
+         "int32[2,3] instead of float32[2,3] at leaf ['w']"),
+    ],
+)  # fmt: skip
+def test_a_state_that_init_does_not_make_in_a_turned_basis(what, change, found):
+    tx = in_eigenbasis(rprop())
+    params = SMALL | {"b": jnp.ones(300, "float32")}  # too long to be turned
+    state = tx.init(params)
+    field = what.split()[0]
+    wrong = state._replace(**{field: change(getattr(state, field))})
+    for update in (tx.update, jax.jit(tx.update)):
+        with raises(
+            ValueError,
+            f"in_eigenbasis.update: {what} must have the structure, shapes and dtypes of "
+            f"what init makes, got {found}. {TARGET}",
+        ):
+            update(params, wrong)
+
+
+def test_the_state_of_other_parameters_in_a_turned_basis():
+    tx = in_eigenbasis(rprop())
+    for params, message in (
+        (SMALL | {"w": jnp.ones((3, 2), "float32")},
+         "got leaf ['w'] of float32[2,3] where the state has an array of shape (3, 2)."),
+        ({"w": SMALL["w"]}, "that init was given, got one for leaf ['b']."),
+    ):  # fmt: skip
+        with raises(ValueError, message):
+            tx.update(SMALL, tx.init(params))
+    with raises(ValueError, "got nothing instead of float32[3,3] at leaf [2][1].direct"):
+        tx.update(SMALL, in_eigenbasis(rprop(), max_size=2).init(SMALL))
+    with raises(TypeError, "rprop.update: state must be of type RpropState, got Rprop8"):
+        tx.update(SMALL, in_eigenbasis(rprop_8bit()).init(SMALL))
+
+
+@pytest.mark.parametrize(("scale", "off"), [(0.0, "1"), (1.1, "0.21"), (math.nan, "nan")])
+def test_directions_that_are_not_orthogonal(scale, off):
+    """As in a state that a checkpoint was to be restored into."""
+
+    def loss(params):
+        return sum(jnp.sum(leaf**2) for leaf in params.values())
+
+    tx = in_eigenbasis(rprop())
+    last = fit(loss, SMALL, optimizer=tx, max_steps=1).last
+    bases = jax.tree.map(lambda leaf: leaf * scale, last.opt_state.bases)
+    state = last.opt_state._replace(bases=bases)
+    with raises(
+        ValueError,
+        "in_eigenbasis.update: directions of the state must be orthogonal, got columns "
+        f"with products off by {off} at leaf .bases[0].directions. The state is what init "
+        "returned, and then what the last update returned.",
+    ):
+        tx.update(SMALL, state)
+    resume = last._replace(opt_state=state)
+    with raises(
+        ValueError,
+        f"fit: directions of the state must be orthogonal, got columns with products off "
+        f"by {off} at leaf .opt_state.bases[0].directions. Pass result.last of a fit with "
+        "the same parameters and the same kind of optimizer.",
+    ):
+        fit(loss, SMALL, optimizer=tx, max_steps=1, resume=resume)
+
+    # What is traced has no value yet.
+    jax.jit(tx.update)(SMALL, state)
 
 
 SIZE, SIGN, CODE = "at least 0", "-1, 0 or 1", "below 255"

@@ -8,14 +8,16 @@ import pytest
 from helpers import (
     assert_same,
     descend,
+    every_plain_rule,
     every_rule,
+    every_turned_rule,
     every_variant,
     quadratic,
     rprop_state,
     trajectory,
 )
 
-from optax_rprop import rprop
+from optax_rprop import fit, in_eigenbasis, rprop
 
 
 @pytest.mark.parametrize(
@@ -23,12 +25,22 @@ from optax_rprop import rprop
     [optax.clip(0.01), optax.clip_by_global_norm(1e-3), optax.zero_nans()],
     ids=["clip", "clip_by_global_norm", "zero_nans"],
 )
-@every_rule
+@every_plain_rule
 def test_clipping_before_changes_no_bit(make, before, relaxed):
     params, _, loss = quadratic()
     plain, _ = descend(make(), loss, params, 60)
     clipped, _ = descend(optax.chain(before, make()), loss, params, 60)
     np.testing.assert_array_equal(clipped, plain)
+
+
+@every_turned_rule
+def test_clipping_leads_a_turned_basis_down_as_well(make, relaxed):
+    """Entry by entry it bends the gradient, before the basis as inside of it."""
+    params, target, loss = quadratic()
+    inside = in_eigenbasis(optax.chain(optax.clip(0.5), make.args[0]()))
+    for tx in (optax.chain(optax.clip(0.5), make()), inside):
+        path, _ = descend(tx, loss, params, 200)
+        np.testing.assert_allclose(path[-1], target, atol=1e-3)
 
 
 def test_zero_nans_before_it_does_what_rprop_does_anyway():
@@ -99,6 +111,16 @@ def test_multi_steps_accumulates_to_the_full_batch(variant, relaxed):
     assert (as_they_come > 0) == (variant == "irprop+")
 
 
+def test_multi_steps_around_a_turned_basis(relaxed):
+    rng = np.random.default_rng(0)
+    gradients = jnp.asarray(rng.normal(size=(20, 2, 3)), "float32")
+    tx = in_eigenbasis(rprop())
+    halves, _ = trajectory(multi_steps(tx, 2), gradients.reshape(40, 3))
+    whole, _ = trajectory(tx, (gradients[:, 0] + gradients[:, 1]) / 2)
+    np.testing.assert_array_equal(halves[::2], 0.0)
+    np.testing.assert_allclose(halves[1::2], whole, atol=1e-6)
+
+
 def test_a_nan_microbatch_stops_multi_steps_unless_it_is_kept_out(relaxed):
     gradients = jnp.asarray([1.0, jnp.nan, 1.0, 1.0, 1.0, 1.0])[:, None]
 
@@ -160,6 +182,13 @@ def test_apply_if_finite_goes_round_it(variant, relaxed):
     np.testing.assert_allclose(updates[:, 1], [-0.1, 0.0, -0.12])
 
 
+def test_apply_if_finite_goes_round_a_turned_basis(relaxed):
+    gradients = jnp.asarray([[1.0, 1.0], [jnp.nan, 1.0], [1.0, 1.0]])
+    tx = optax.apply_if_finite(in_eigenbasis(rprop()), max_consecutive_errors=3)
+    updates, _ = trajectory(tx, gradients, jnp.zeros(3))
+    np.testing.assert_allclose(updates, [[-0.1, -0.1], [0.0, 0.0], [-0.12, -0.12]])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "complex64"])
 def test_inject_hyperparams_takes_parameters_of_every_dtype(dtype, relaxed):
     """Optax casts the numbers to the dtype of the parameters, unless told otherwise."""
@@ -182,6 +211,76 @@ def test_inject_hyperparams_can_change_a_factor_on_the_way():
         state.hyperparams["eta_plus"] = jnp.asarray(factor)
         _, state = jax.jit(tx.update)(params, state)
     np.testing.assert_allclose(rprop_state(state).step_sizes, 0.1 * 1.2 * 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_inject_hyperparams_takes_those_of_a_turned_basis(dtype, relaxed):
+    params, _, loss = quadratic(dtype)
+    injected = optax.inject_hyperparams(in_eigenbasis, static_args="max_size")
+    tx = injected(rprop(), refresh_every=4, decay=0.5)
+    path, state = descend(tx, loss, params, 20)
+    plain, _ = descend(
+        in_eigenbasis(rprop(), refresh_every=4, decay=0.5), loss, params, 20
+    )
+    np.testing.assert_allclose(path, plain, atol=1e-4)
+    assert set(state.hyperparams) == {"refresh_every", "decay"}
+
+
+def test_a_decay_that_changes_on_the_way():
+    """A decay of 0 forgets what came before."""
+    injected = optax.inject_hyperparams(in_eigenbasis, static_args="max_size")
+    tx = injected(rprop(), decay=0.5)
+    params = jnp.ones(2)
+    state, update = tx.init(params), jax.jit(tx.update)
+    for gradient, decay in (([1, 0], 0.5), ([3, 0], 0.5), ([3, 4], 0.0)):
+        state.hyperparams["decay"] = jnp.asarray(decay, params.dtype)
+        _, state = update(jnp.asarray(gradient, params.dtype), state)
+    joint, _ = state.inner_state.bases
+    np.testing.assert_allclose(joint.moment, [[0, 0], [0, 4]], atol=1e-6)
+
+
+def valley(params):
+    across = params["w"].sum() + params["b"].sum() - 2
+    away = sum(jnp.sum((leaf - 1) ** 2) for leaf in params.values())
+    return 100 * across**2 + away
+
+
+def test_flatten_inside_and_outside():
+    """Outside of it, all parameters are one vector; inside, the rule sees one."""
+    params = {"w": jnp.zeros((3, 2)), "b": jnp.zeros(2)}
+    least = valley(
+        {"w": jnp.full((3, 2), 1 - 600 / 801), "b": jnp.full(2, 1 - 600 / 801)}
+    )
+    for tx in (optax.flatten(in_eigenbasis(rprop())),
+               in_eigenbasis(optax.flatten(rprop()))):  # fmt: skip
+        path, _ = descend(tx, valley, params, 200)
+        np.testing.assert_allclose(
+            valley(jax.tree.map(lambda x: x[-1], path)), least, 1e-3
+        )
+    alike = fit(valley, params, optimizer=tx, max_steps=200)
+    np.testing.assert_allclose(alike.loss, least, rtol=1e-3)
+
+
+def test_adam_in_a_turned_basis_descends(relaxed):
+    params, target, loss = quadratic()
+    path, _ = descend(in_eigenbasis(optax.adam(0.1)), loss, params, 300, with_value=False)
+    np.testing.assert_allclose(path[-1], target, atol=0.05)
+    result = fit(loss, params, optimizer=in_eigenbasis(optax.adam(0.1)), max_steps=300)
+    assert result.loss < 0.05
+
+
+def test_adam_in_the_basis_of_the_axes_is_adam(relaxed):
+    params, _, loss = quadratic()
+    plain, _ = descend(optax.adam(0.1), loss, params, 20)
+    for settings in (
+        {"max_size": 0},
+        {"max_size": 2},
+        {"refresh_every": 1, "decay": 0.0},
+    ):
+        tx = in_eigenbasis(optax.adam(0.1), **settings)
+        steps = 20 if "max_size" in settings else 1  # there is no change at first
+        path, _ = descend(tx, loss, params, steps)
+        np.testing.assert_allclose(path, plain[:steps], rtol=1e-6)
 
 
 @every_rule
@@ -219,7 +318,12 @@ def test_donated_buffers_are_reused(make):
 def test_no_two_leaves_share_a_buffer(make):
     """Nor does one with a hyperparameter: a donated buffer is gone."""
     learning_rate = jnp.asarray(0.25)
-    params = {"a": jnp.zeros(()), "b": jnp.zeros(()), "c": jnp.zeros(())}
+    params = {name: jnp.zeros(()) for name in "abc"}
+    params |= {
+        "v": jnp.zeros((2, 2)),
+        "w": jnp.zeros((2, 2)),
+        "long": jnp.zeros((300, 1)),
+    }
     tx = make(learning_rate)
     donating = jax.jit(lambda g, s: tx.update(g, s, value=0.0)[1], donate_argnums=1)
     state = donating(params, tx.init(params))

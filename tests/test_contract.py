@@ -9,7 +9,9 @@ From its ``float64_test``: leaves of mixed precision keep their own. From its
 ``sharding_test``: abstract init; the rest is in test_sharding.py.
 """
 
+import functools
 import inspect
+import math
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,10 @@ import pytest
 from helpers import (
     assert_same,
     descend,
+    every_float_rule,
+    every_plain_rule,
     every_rule,
+    every_turned_rule,
     every_variant,
     quadratic,
     rprop_state,
@@ -125,15 +130,30 @@ def test_init_takes_abstract_parameters(make):
     assert_same(tx.init(shapes), tx.init(params))
 
 
-@every_variant
-def test_map_params_works(variant):
-    tx = rprop(variant=variant)
+@every_float_rule
+def test_map_params_works(make):
+    tx = make()
     state = tx.init({"w": jnp.zeros(3)})
     same = optax.tree_utils.tree_map_params(tx, lambda leaf: leaf, state)
     assert_same(same, state)
     doubled = optax.tree_utils.tree_map_params(tx, lambda leaf: leaf + leaf, state)
     np.testing.assert_allclose(rprop_state(doubled).step_sizes["w"], 0.2)
     assert rprop_state(doubled).prev_value == rprop_state(state).prev_value
+
+
+@every_turned_rule
+def test_map_params_leaves_the_bases_alone(make):
+    """They belong to axes, not to parameters."""
+    tx = make()
+    params = {"w": jnp.ones((3, 2)), "b": jnp.ones(2), "long": jnp.ones(300)}
+    _, state = jax.jit(tx.update)(params, tx.init(params), value=1.0)
+    doubled = optax.tree_utils.tree_map_params(
+        tx, lambda leaf, param: leaf + leaf, state, params
+    )
+    assert_same(doubled.bases, state.bases)
+    assert doubled.num_updates == 1
+    assert_same(doubled.prev_grads["w"], 2 * params["w"])
+    assert not doubled.prev_grads["long"].any()  # it is not turned
 
 
 def test_tree_get_finds_every_field():
@@ -162,12 +182,12 @@ def test_a_second_call_does_not_compile_again(make):
     assert len(traces) == 1
 
 
-@every_variant
-def test_unknown_extra_arguments_are_accepted(variant):
-    tx = rprop(variant=variant)
+@every_rule
+def test_unknown_extra_arguments_are_accepted(make):
+    tx = make(0.125)
     params = jnp.ones(3)
     updates, _ = jax.jit(tx.update)(params, tx.init(params), value=1.0, unheard_of=2.0)
-    np.testing.assert_allclose(updates, -0.1)
+    np.testing.assert_array_equal(updates, -0.125)
 
 
 @every_variant
@@ -192,15 +212,29 @@ def test_array_hyperparameters_change_no_dtype(dtype, x64):
     assert updates.dtype == dtype
 
 
-@every_variant
-def test_leaves_of_mixed_precision_keep_their_own(variant, x64):
+@every_float_rule
+def test_leaves_of_mixed_precision_keep_their_own(make, x64):
     params = {"half": jnp.ones(2, "float16"), "double": jnp.ones(2, "float64")}
-    tx = rprop(variant=variant)
+    tx = make()
     updates, state = jax.jit(tx.update)(params, tx.init(params), value=0.0)
     assert updates["half"].dtype == "float16"
     assert updates["double"].dtype == "float64"
     assert rprop_state(state).step_sizes["half"].dtype == "float32"
     assert rprop_state(state).step_sizes["double"].dtype == "float64"
+
+
+@every_turned_rule
+def test_the_state_of_a_turned_basis_takes_what_its_docstring_says(make):
+    tx, inner = make(), make.args[0]()
+    params = jnp.zeros((100, 10), "float32")
+    state = tx.init(params)
+
+    def nbytes(tree):
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(tree) if leaf.ndim)
+
+    beside = nbytes(state) - nbytes(state.inner_state)
+    assert beside == 4 * 1000 + 8 * (100**2 + 10**2)
+    assert nbytes(state.inner_state) == nbytes(inner.init(params))
 
 
 @every_rule
@@ -215,19 +249,36 @@ def test_none_and_empty_leaves_pass_through(make):
 
 
 @every_dtype
-@every_rule
+@every_plain_rule
 def test_scaling_the_gradients_changes_no_bit(make, dtype, x64):
     """By any factor that keeps them in the normal range of their dtype."""
     rng = np.random.default_rng(5)
     gradients = rng.choice([-1.0, 1.0, 0.0], p=[0.45, 0.45, 0.1], size=(30, 8))
     tx = make()
+    update = jax.jit(functools.partial(_updates, tx))
     scales = (1e-4, 1e4) if dtype == "float16" else (1e-37, 1e37)
     plain, small, large = (
-        _updates(tx, jnp.asarray(gradients * scale, dtype)) for scale in (1.0, *scales)
+        update(jnp.asarray(gradients * scale, dtype)) for scale in (1.0, *scales)
     )
     np.testing.assert_array_equal(small, plain)
     np.testing.assert_array_equal(large, plain)
-    assert np.any(plain != plain[0])
+    assert np.any(np.asarray(plain) != np.asarray(plain[0]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "complex64"])
+@every_turned_rule
+def test_scaling_by_a_power_of_two_changes_no_bit_in_a_turned_basis(make, dtype):
+    """By other factors the products are rounded otherwise."""
+    gradients = jnp.asarray(np.random.default_rng(5).normal(size=(30, 4)), "float32")
+    tx = make()
+    update = jax.jit(functools.partial(_updates, tx))
+    small, plain, large = (
+        update((gradients.astype("float16") * scale).astype(dtype))
+        for scale in jnp.asarray([2**-4, 1, 2**4], "float16")
+    )
+    np.testing.assert_array_equal(small, plain)
+    np.testing.assert_array_equal(large, plain)
+    assert np.unique(np.abs(plain)).size > 10  # it has turned
 
 
 def _updates(tx, gradients):
@@ -237,11 +288,10 @@ def _updates(tx, gradients):
         )
         return state, updates
 
-    scan = jax.jit(lambda state: jax.lax.scan(step, state, gradients))
-    return np.asarray(scan(tx.init(gradients[0]))[1]).astype("complex128")
+    return jax.lax.scan(step, tx.init(gradients[0]), gradients)[1]
 
 
-@every_rule
+@every_plain_rule
 def test_complex_parameters_are_pairs_of_real_ones(make):
     params, _, loss = quadratic("complex64")
 
@@ -253,6 +303,28 @@ def test_complex_parameters_are_pairs_of_real_ones(make):
     as_pairs, _ = descend(tx, loss_of_pair, jnp.zeros((3, 2), "float32"), 40)
     np.testing.assert_array_equal(as_complex.real, as_pairs[..., 0])
     np.testing.assert_array_equal(as_complex.imag, as_pairs[..., 1])
+
+
+@every_turned_rule
+def test_complex_parameters_are_turned_like_real_ones_of_their_parts(make):
+    """A vector like one that is twice as long, a matrix like a pair of them."""
+    tx = make()
+    for shape, of_parts in (((3,), (6,)), ((3, 2), (3, 2, 2))):
+        size = math.prod(shape)
+        target = jnp.linspace(-1.0, 1.0, size, dtype="float32").reshape(shape)
+
+        def loss(params, target=target):
+            distance = params - jax.lax.complex(target, 2 * target)
+            return jnp.abs(jnp.sum(distance)) ** 2 + jnp.sum(jnp.abs(distance) ** 2)
+
+        def loss_of_parts(parts, loss=loss, shape=shape):
+            parts = parts.reshape(*shape, 2)
+            return loss(jax.lax.complex(parts[..., 0], parts[..., 1]))
+
+        as_complex, _ = descend(tx, loss, jnp.zeros(shape, "complex64"), 20)
+        as_real, _ = descend(tx, loss_of_parts, jnp.zeros(of_parts, "float32"), 20)
+        parts = jnp.stack([as_complex.real, as_complex.imag], axis=-1)
+        np.testing.assert_allclose(parts.reshape(as_real.shape), as_real, atol=1e-3)
 
 
 @every_variant

@@ -86,4 +86,6 @@ def test_nnx_optimizer_with_value(make):
 
     losses = np.asarray([step(model, optimizer) for _ in range(30)])
     assert losses[-1] < 0.2 * losses[0]
-    assert jax.tree.leaves(optimizer.opt_state[0].prev_value) == [losses[-1]]
+    state = optimizer.opt_state
+    state = state.inner_state if hasattr(state, "inner_state") else state
+    assert jax.tree.leaves(state[0].prev_value) == [losses[-1]]

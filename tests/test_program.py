@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
-from helpers import PLATFORMS, every_rule
+from helpers import PLATFORMS, every_plain_rule
 from jax import export
 
 from optax_rprop import fit, rprop, rprop_8bit
@@ -74,7 +74,7 @@ def test_bytes_of_state(tx, size):
     assert sum(arrays) == size * N
 
 
-@every_rule
+@every_plain_rule
 def test_the_same_elementwise_program_for_every_platform(make):
     """What a backend that fuses several outputs makes one kernel of."""
     tx = make()

@@ -66,7 +66,9 @@ def kill(process, directory, when):
     return is_being_saved(directory)
 
 
-@pytest.mark.parametrize(("rule", "devices"), [("rprop", 8), ("rprop_8bit", 1)])
+@pytest.mark.parametrize(
+    ("rule", "devices"), [("rprop", 8), ("rprop_8bit", 1), ("in_eigenbasis", 1)]
+)
 def test_killed_at_any_moment_it_goes_on_bit_for_bit(rule, devices, tmp_path):
     pytest.importorskip("orbax.checkpoint", reason="orbax-checkpoint is not installed")
     rng = random.Random(f"{rule} {devices}")

@@ -7,7 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import every_rule, every_variant, mesh_of, regression, rprop_state
+from helpers import (
+    every_plain_rule,
+    every_plain_rule_and_a_turned_one,
+    every_rule,
+    every_variant,
+    mesh_of,
+    one_turned_rule,
+    regression,
+    rprop_state,
+)
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -34,10 +43,10 @@ def types(tree):
     return jax.tree.map(jax.typeof, tree)
 
 
-@every_variant
-def test_explicit_sharding_is_part_of_the_type(variant):
+@every_plain_rule_and_a_turned_one
+def test_explicit_sharding_is_part_of_the_type(make):
     mesh = mesh_of(AxisType.Explicit)
-    tx = rprop(variant=variant)
+    tx = make()
     with jax.set_mesh(mesh):
         params = sharded_params(mesh)
         eager, compiled = tx.init(params), jax.jit(tx.init)(params)
@@ -51,18 +60,18 @@ def test_explicit_sharding_is_part_of_the_type(variant):
     assert types(updates) == types(params)
 
 
-@every_variant
-def test_eager_init_under_automatic_axes_keeps_the_sharding(variant):
+@every_rule
+def test_eager_init_under_automatic_axes_keeps_the_sharding(make):
     mesh = mesh_of(AxisType.Auto)
     params = sharded_params(mesh)
-    state = rprop_state(rprop(variant=variant).init(params))
+    state = rprop_state(make().init(params))
     for leaf in (state.step_sizes["half"], state.prev_signs["half"]):
         assert leaf.sharding.is_equivalent_to(params["half"].sharding, 3)
     for leaf in (state.step_sizes["complex"], state.prev_signs["complex"]):
         assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, P(None, "x")), 3)
 
 
-@every_rule
+@every_plain_rule
 def test_the_compiled_update_holds_no_collective(make):
     mesh = mesh_of(AxisType.Auto)
     params = sharded_params(mesh)
@@ -81,25 +90,65 @@ def test_the_compiled_update_holds_no_collective(make):
     assert all(jax.tree.leaves(same))
 
 
-@every_rule
+@one_turned_rule
+def test_only_products_are_sent_in_a_turned_basis(make):
+    """Arrays no larger than a leaf or its bases, and a few flags."""
+    mesh = mesh_of(AxisType.Auto)
+    params = sharded_params(mesh)
+    tx = make()
+    state = tx.init(params)
+    compiled = jax.jit(tx.update).lower(params, state, params, value=1.0).compile()
+    sent = {
+        shape
+        for shapes, _ in collectives(compiled.as_text())
+        for shape in re.findall(r"(\w+)\[([\d,]*)\]", shapes)
+    }
+    assert sent
+    for dtype, shape in sent:
+        size = np.prod([int(n) for n in shape.split(",") if n])
+        assert size <= 64 if dtype == "f32" else (dtype, size) == ("pred", 1)
+    updates, new_state = compiled(params, state, params, value=jnp.asarray(1.0))
+    for ours, like in (
+        (updates, params),
+        (new_state.prev_grads, state.prev_grads),
+        (rprop_state(new_state)[:2], rprop_state(state)[:2]),
+    ):
+        for a, b in zip(*map(jax.tree.leaves, (ours, like)), strict=True):
+            assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
+
+
+@one_turned_rule
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+def test_eight_devices_take_the_steps_of_one_to_rounding(make, axis_type):
+    """A product along a sharded axis is summed in another order."""
+    init, update = make()
+    sharded, alone = steps_on_eight_devices_and_one(init, jax.jit(update), axis_type)
+    np.testing.assert_allclose(sharded, alone, atol=1e-5)
+
+
+@every_plain_rule
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 def test_eight_devices_take_the_steps_of_one(make, axis_type):
+    sharded, alone = steps_on_eight_devices_and_one(*make(), axis_type)
+    np.testing.assert_array_equal(sharded, alone)
+
+
+def steps_on_eight_devices_and_one(init, update, axis_type):
     mesh = mesh_of(axis_type)
     rng = np.random.default_rng(0)
     gradients = jnp.asarray(rng.normal(size=(6, 8, 3)), "float32")
-    tx = make()
 
     def run(place):
-        state, every = tx.init(place(gradients[0])), []
+        state, every = init(place(gradients[0])), []
         for i, gradient in enumerate(gradients):
-            updates, state = tx.update(place(gradient), state, value=float(i % 3))
+            updates, state = update(place(gradient), state, value=float(i % 3))
             every.append(np.asarray(updates))
         return np.stack(every)
 
     sharding = NamedSharding(mesh, P("x"))
     with jax.set_mesh(mesh):
         sharded = run(lambda leaf: jax.device_put(leaf, sharding))
-    np.testing.assert_array_equal(sharded, run(lambda leaf: leaf))
+    return sharded, run(lambda leaf: leaf)
 
 
 @every_rule
@@ -165,7 +214,36 @@ def test_a_fit_to_sharded_data(variant, spec, axis_type):
         assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, spec), leaf.ndim)
 
 
-@every_rule
+@pytest.mark.parametrize(
+    ("axis_type", "spec"),
+    [(AxisType.Explicit, P()), (AxisType.Auto, P("x"))],
+    ids=["replicated-explicit", "fully-sharded"],
+)
+@one_turned_rule
+def test_a_fit_to_sharded_data_in_a_turned_basis(make, spec, axis_type):
+    """At a refresh, rounding decides on directions without curvature."""
+    mesh = mesh_of(axis_type)
+    params, *data = regression_data()
+    settings = {"optimizer": make(), "max_steps": 40}
+    alone = fit(regression, params, *data, **settings)
+    with jax.set_mesh(mesh):
+        sharded = jax.device_put(data, NamedSharding(mesh, P("x")))
+        start = jax.device_put(params, NamedSharding(mesh, spec))
+        result = fit(regression, start, *sharded, **settings)
+    before_it = slice(4)
+    np.testing.assert_allclose(
+        result.history.loss[before_it], alone.history.loss[before_it], rtol=1e-4
+    )
+    np.testing.assert_allclose(result.loss, alone.loss, atol=0.02)
+    assert alone.loss < 0.03
+    state = result.last.opt_state
+    for leaf in jax.tree.leaves(
+        (result.params, state.prev_grads, rprop_state(state).step_sizes)
+    ):
+        assert leaf.sharding.is_equivalent_to(NamedSharding(mesh, spec), leaf.ndim)
+
+
+@every_plain_rule_and_a_turned_one
 def test_only_loss_and_gradient_are_reduced(make):
     """Data sharded, parameters replicated: the loop of a fit, and a step by hand."""
     mesh, tx = mesh_of(AxisType.Auto), make()

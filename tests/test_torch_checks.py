@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from helpers import entry, raises, torch_group, torch_state
 
-from optax_rprop import from_torch_state_dict, rprop, rprop_8bit, to_torch_state_dict
+from optax_rprop import (
+    from_torch_state_dict,
+    in_eigenbasis,
+    rprop,
+    rprop_8bit,
+    to_torch_state_dict,
+)
 
 TWO = np.zeros(2, "float32")
 ONES = np.ones((3, 1), "float32")
@@ -354,6 +360,16 @@ def test_another_state(tx, count):
         "constant factor, pass its decode().",
     ):
         to_torch_state_dict(state, PARAMS)
+
+
+def test_a_state_in_a_turned_basis():
+    with raises(
+        TypeError,
+        "to_torch_state_dict: state must hold step sizes along the axes of the parameters, "
+        "got an EigenbasisState. Its step sizes belong to directions that torch's Rprop "
+        "does not have; pass the state of rprop.",
+    ):
+        to_torch_state_dict((in_eigenbasis(rprop()).init(PARAMS),), PARAMS)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,12 @@ def fit(
     ``patience`` steps, or after ``max_steps``. If a rule is met far from the
     best parameters, the status says so (``WORSE_THAN_BEST``).
 
+    Rprop's first step may be far too large. So, with Rprop, a fit goes back to the best
+    parameters, with smaller steps, if there has been no new best for 10 steps, or where
+    every gradient is zero at a worse loss. And it takes back a step that led above the
+    first loss, if that raised the loss by more than the gradient had promised to lower
+    it.
+
     A step to a loss that is not finite is undone, with smaller step sizes. Where the loss
     is still not finite, the fit goes back to the best parameters with yet smaller steps.
     An optimizer other than Rprop can't shrink its steps, so then the fit ends.

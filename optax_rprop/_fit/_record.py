@@ -32,6 +32,7 @@ class StepRecord(NamedTuple):
     gradient_max: jax.Array  # the largest absolute entry; NaN where one is NaN
     best_gradient_max: jax.Array
     stalled_steps: jax.Array
+    astray: jax.Array  # bool: the step went back to the best
     diverged: jax.Array  # bool: no way back to a finite loss was found
     step_size_active: jax.Array | None  # the largest among coordinates with a gradient
 
@@ -50,11 +51,25 @@ def largest_gradient(grads: optax.Updates) -> jax.Array:
     return jnp.max(_stack(largest, dtype))
 
 
+def promised_decrease(grads: optax.Updates, opt_state: Any, dtype: Any) -> jax.Array:
+    """How much the step that made ``opt_state`` would lower the loss, were it linear.
+
+    0 without a step, and where it is not known which gradients Rprop saw.
+    """
+    leaves = _stack_scalars(_leaves(grads, opt_state, opt_state))
+    promised = [
+        jnp.sum(jnp.where(sign != 0, jnp.abs(grad).astype(size.dtype) * size, 0))
+        for size, grad, _, sign in (leaves if _all_known(leaves) else [])
+    ]
+    return jnp.sum(_stack(promised, dtype)) if promised else jnp.zeros((), dtype)
+
+
 def record(
     evaluation: Evaluation,
     gradient_max: jax.Array,
     before: FitState,
     after: FitState,
+    astray: jax.Array,
     diverged: jax.Array,
 ) -> StepRecord:
     """The record of the step from ``before`` to ``after``."""
@@ -81,6 +96,7 @@ def record(
         gradient_max=gradient_max,
         best_gradient_max=after.best_gradient_max,
         stalled_steps=after.stalled_steps,
+        astray=astray,
         diverged=diverged,
         step_size_active=_max(active),
     )
@@ -91,8 +107,8 @@ def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
 
     def history(state: FitState, loss: jax.Array) -> FitHistory:
         evaluation = Evaluation(loss, None, state.params)
-        gradient_max = state.best_gradient_max
-        return record(evaluation, gradient_max, state, state, jnp.array(False)).history
+        gradient_max, no = state.best_gradient_max, jnp.array(False)
+        return record(evaluation, gradient_max, state, state, no, no).history
 
     seen = jax.eval_shape(history, state, loss)
     blank: FitHistory = jax.tree.map(

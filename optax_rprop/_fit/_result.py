@@ -126,6 +126,12 @@ class FitState(NamedTuple):
         best_step: How many steps were taken before they were evaluated; int32.
         best_gradient_max: The largest absolute entry of the gradient there.
         num_steps: The steps taken since the fit began, by all calls; int32.
+        returned_step: How many steps were taken when the fit last went back to the best
+            because steps had led astray; int32, 0 if it never did.
+        prev_loss: The last finite loss that did not reject a step; until then as
+            ``best_loss``.
+        promised_decrease: How much lower the last step would have made it, had the loss
+            been linear: the sum of gradients times step sizes.
         first_loss: The first finite loss; until then as ``best_loss``.
         reference_loss: The loss that a later one has to improve on by ``rtol``.
         stalled_steps: The steps since a loss last did; int32.
@@ -141,6 +147,9 @@ class FitState(NamedTuple):
     best_step: jax.Array
     best_gradient_max: jax.Array
     num_steps: jax.Array
+    returned_step: jax.Array
+    prev_loss: jax.Array
+    promised_decrease: jax.Array
     first_loss: jax.Array
     reference_loss: jax.Array
     stalled_steps: jax.Array

@@ -11,7 +11,12 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop._fit._objective import Evaluation
-from optax_rprop._fit._record import StepRecord, largest_gradient, record
+from optax_rprop._fit._record import (
+    StepRecord,
+    largest_gradient,
+    promised_decrease,
+    record,
+)
 from optax_rprop._fit._result import FitState
 from optax_rprop._fit._stop import Limits, is_found, status_after, update_patience
 from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
@@ -20,6 +25,8 @@ from optax_rprop._transform._state import rprop_states
 # Each loss that is not finite halves Rprop's steps: from 50 to 1e-6 takes 26 of them. A
 # wrapper that hides the loss from Rprop would repeat the same steps for ever.
 MAX_NONFINITE_LOSSES = 30
+# Rprop is not monotone, but it seldom needs more steps than this to a new best loss.
+MAX_STEPS_ASTRAY = 10
 
 
 class Outcome(NamedTuple):
@@ -55,6 +62,9 @@ def initial_state(
         best_step=count(),
         best_gradient_max=scalar_like(params, 0, gradient_max.dtype),
         num_steps=count(),
+        returned_step=count(),
+        prev_loss=scalar_like(params, no_loss, loss_dtype),
+        promised_decrease=scalar_like(params, 0, gradient_max.dtype),
         first_loss=scalar_like(params, no_loss, loss_dtype),
         reference_loss=scalar_like(params, no_loss, loss_dtype),
         stalled_steps=count(),
@@ -71,7 +81,7 @@ def advance(
     stepping: jax.Array | bool = True,
     **extra_args: Any,
 ) -> Outcome:
-    """Remember the best, update, go back from a loss that is not finite, count.
+    """Remember the best, update, go back from where no step should lead, count.
 
     ``evaluation`` is that of ``state.params``. Where ``stepping`` does not hold, the best
     is remembered and no step is taken. ``extra_args`` are handed to the optimizer beside
@@ -81,17 +91,25 @@ def advance(
     gradient_max = largest_gradient(grads)
     state = _remember_best(state, evaluation, gradient_max)
     finite = jnp.isfinite(loss)
+    has_steps = bool(rprop_states(state.opt_state))
+    astray = has_steps & finite & _is_astray(state, loss, gradient_max)
+    rejected = has_steps & finite & (astray | _is_too_long(state, loss))
     updates, opt_state = optimizer.update(
-        grads, state.opt_state, state.params, value=loss, grad=grads, **extra_args
+        grads,
+        state.opt_state,
+        state.params,
+        value=jnp.where(rejected, jnp.nan, loss),
+        grad=grads,
+        **extra_args,
     )
     params = optax.apply_updates(state.params, updates)
 
     nonfinite_steps = jnp.where(finite, 0, state.nonfinite_steps + 1)
-    if rprop_states(opt_state):
+    if has_steps:
         # After one loss that is not finite Rprop has taken its step back. After two
         # (rprop+ and irprop+ may undo only a part of it) return to the best. After
         # three, give up.
-        go_back, diverged = nonfinite_steps > 1, nonfinite_steps > 2
+        go_back, diverged = astray | (nonfinite_steps > 1), nonfinite_steps > 2
     else:
         go_back = diverged = ~finite
         opt_state = select_tree(finite, opt_state, state.opt_state)
@@ -104,15 +122,41 @@ def advance(
         params=params,
         opt_state=opt_state,
         num_steps=state.num_steps + 1,
+        returned_step=jnp.where(astray, state.num_steps, state.returned_step),
+        prev_loss=jnp.where(finite & ~rejected, loss, state.prev_loss),
+        promised_decrease=promised_decrease(grads, opt_state, gradient_max.dtype),
         reference_loss=reference_loss,
         stalled_steps=stalled_steps,
         nonfinite_steps=nonfinite_steps,
         nonfinite_losses=nonfinite_losses,
     )
-    seen = record(evaluation, gradient_max, state, after, diverged)
+    seen = record(evaluation, gradient_max, state, after, astray, diverged)
     if stepping is not True:
         after = select_tree(jnp.asarray(stepping), after, state)
     return Outcome(after, seen, status_after(limits, seen))
+
+
+def _is_astray(state: FitState, loss: jax.Array, gradient_max: jax.Array) -> jax.Array:
+    """Whether steps have led away from the best, and none leads back.
+
+    Either there has been no new best for too many steps, or all gradients are zero at a
+    worse place.
+    """
+    since = state.num_steps - jnp.maximum(state.best_step, state.returned_step)
+    on_a_plateau = (gradient_max == 0) & (loss > state.best_loss)
+    return (since > MAX_STEPS_ASTRAY) | on_a_plateau
+
+
+def _is_too_long(state: FitState, loss: jax.Array) -> jax.Array:
+    """Whether the last step was much too long.
+
+    It led to a loss above the first one, and raised it by more than the gradient had
+    promised to lower it: on a parabola, by a step of more than four times the way to the
+    minimum.
+    """
+    rise = (loss - state.prev_loss).astype(state.promised_decrease.dtype)
+    promised = state.promised_decrease
+    return (loss > state.first_loss) & (promised > 0) & (rise > promised)
 
 
 def _remember_best(

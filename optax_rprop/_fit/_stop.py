@@ -75,22 +75,31 @@ def _target_reached(limits: Limits, seen: StepRecord) -> jax.Array:
     return reached(limits, seen.best_loss)
 
 
-def _stationary(limits: Limits, seen: StepRecord) -> jax.Array:
+def _without_gradient(seen: StepRecord) -> jax.Array:
+    """Whether every gradient is zero, and the fit does not go back from there."""
     is_zero = seen.gradient_max == 0
     if seen.step_size_active is not None:  # NaN moves nothing, as zero does
         is_zero |= jnp.isnan(seen.gradient_max) & (seen.step_size_active == 0)
-    return jnp.isfinite(seen.loss) & is_zero
+    return _stays(seen) & is_zero
+
+
+def _stays(seen: StepRecord) -> jax.Array:
+    return jnp.isfinite(seen.loss) & ~seen.astray
+
+
+def _stationary(limits: Limits, seen: StepRecord) -> jax.Array:
+    return _without_gradient(seen) & (seen.loss <= seen.best_loss)
 
 
 def _step_converged(limits: Limits, seen: StepRecord) -> jax.Array | bool:
     if seen.step_size_active is None:
         return False
     arrived = seen.step_size_active <= jnp.asarray(limits.step_tol, jnp.float32)
-    return jnp.isfinite(seen.loss) & arrived
+    return _stays(seen) & arrived
 
 
 def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
-    return jnp.isfinite(seen.loss) & (
+    return _stays(seen) & (
         seen.stalled_steps.astype(jnp.float32)
         >= jnp.asarray(limits.patience, jnp.float32)
     )
@@ -99,7 +108,7 @@ def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
 def _at_rest(limits: Limits, seen: StepRecord) -> jax.Array:
     """Whether one of the rules holds that suggest a minimum."""
     return (
-        _stationary(limits, seen) | _step_converged(limits, seen) | _stalled(limits, seen)
+        _without_gradient(seen) | _step_converged(limits, seen) | _stalled(limits, seen)
     )
 
 
@@ -108,7 +117,7 @@ def _nan_gradient(limits: Limits, seen: StepRecord) -> jax.Array:
 
 
 def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
-    """At rest elsewhere: most of the gain is lost again, but the gradient is smaller.
+    """At rest elsewhere: on a plateau, or most of the gain is lost again.
 
     Rounding too makes a loss worse than the best and a gradient smaller, but it does not
     undo half of a descent and a thousandth of the loss.
@@ -116,9 +125,9 @@ def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
     lost = seen.loss - seen.best_loss
     gained = seen.first_loss - seen.best_loss
     is_worse = (lost > gained / 2) & (lost > jnp.abs(seen.best_loss) / 1000)
-    return (
-        _at_rest(limits, seen) & is_worse & (seen.gradient_max < seen.best_gradient_max)
-    )
+    is_flatter = seen.gradient_max < seen.best_gradient_max
+    on_a_plateau = _without_gradient(seen) & (lost > 0)
+    return on_a_plateau | (_at_rest(limits, seen) & is_worse & is_flatter)
 
 
 # The first that holds gives the status.

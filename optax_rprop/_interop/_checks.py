@@ -158,6 +158,16 @@ def array(caller: str, index: Any, name: str, value: Any) -> np.ndarray:
         ) from error
 
 
+def along_the_axes(caller: str, found: list[Any]) -> None:
+    """Raise if there is a state in a turned basis among those in ``found``."""
+    if found:
+        raise TypeError(
+            f"{caller}: state must hold step sizes along the axes of the parameters, got "
+            "an EigenbasisState. Its step sizes belong to directions that torch's Rprop "
+            "does not have; pass the state of rprop."
+        )
+
+
 def one_rprop(caller: str, found: list[Any]) -> Any:
     """The only state of Rprop in ``found``; raise if there is none, or more than one."""
     if len(found) != 1:

@@ -13,6 +13,7 @@ from optax_rprop._checks import conforms
 from optax_rprop._interop import _checks
 from optax_rprop._leaf import coordinates, from_coordinates, sign_of
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
+from optax_rprop._transform._eigenbasis import EigenbasisState
 
 
 def from_torch_state_dict(
@@ -155,9 +156,10 @@ def to_torch_state_dict(
         holds a single group.
 
     Raises:
-        TypeError: ``state`` does not hold one :class:`RpropState`, or a setting is not a
-            number. (Torch can't continue an :class:`Rprop8bitState`, whose growth factor
-            changes from step to step.)
+        TypeError: ``state`` does not hold one :class:`RpropState`, or holds it inside an
+            :class:`EigenbasisState`, or a setting is not a number. (Torch can't continue
+            an :class:`Rprop8bitState`, whose growth factor changes from step to step, and
+            has no directions but the axes.)
         ValueError: ``state`` does not fit ``params``, ``param_names`` do not match, or a
             setting or a step size is out of range.
 
@@ -178,12 +180,8 @@ def to_torch_state_dict(
         caller, 0.01, eta_minus, eta_plus, min_step_size, max_step_size
     )
     low, high = float(min_step_size), float(max_step_size)
-    found = [
-        node
-        for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, RpropState))
-        if isinstance(node, RpropState)
-    ]
-    rprop_state = _checks.one_rprop(caller, found)
+    _checks.along_the_axes(caller, _nodes(state, EigenbasisState))
+    rprop_state = _checks.one_rprop(caller, _nodes(state, RpropState))
 
     def in_float32(state: Any) -> Any:
         # A decoded 8-bit state has no wider step sizes, whatever its parameters.
@@ -221,6 +219,12 @@ def to_torch_state_dict(
     if param_names is not None:
         group["param_names"] = list(param_names)
     return {"state": entries, "param_groups": [group]}
+
+
+def _nodes(state: optax.OptState, kind: type) -> list[Any]:
+    """All nodes of this ``kind`` in the tree ``state``."""
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kind))
+    return [node for node in nodes if isinstance(node, kind)]
 
 
 def _in_torch_order(

@@ -10,6 +10,7 @@ import optax
 from optax_rprop._leaf import coordinates_like, step_size_dtype
 from optax_rprop._rule import RULES, VARIANTS, Variant
 from optax_rprop._transform import _checks
+from optax_rprop._transform._first_steps import LearningRate, first_step_sizes
 from optax_rprop._transform._kernel import Hyperparameters, step_leaf
 from optax_rprop._transform._lift import (
     Form,
@@ -42,7 +43,7 @@ class RpropState(NamedTuple):
 
 
 def rprop(
-    learning_rate: jax.typing.ArrayLike = 0.1,
+    learning_rate: LearningRate = 0.1,
     eta_minus: jax.typing.ArrayLike = 0.5,
     eta_plus: jax.typing.ArrayLike = 1.2,
     min_step_size: jax.typing.ArrayLike = 1e-6,
@@ -84,8 +85,11 @@ def rprop(
 
     Args:
         learning_rate: The initial step size, in the units of the parameters; positive,
-            and between the two bounds. It is not a rate and takes no schedule: after
-            the first steps it is forgotten.
+            and between the two bounds. A tree like the parameters, of numbers or arrays
+            of their shapes, gives each its own. ``"relative"`` stands for a tenth of the
+            size of each initial parameter (within the bounds; 0.1 where it is 0), which
+            suits parameters of very different units. It is not a rate and takes no
+            schedule: after the first steps it is forgotten.
         eta_minus: The factor that shrinks a step size; strictly between 0 and 1.
         eta_plus: The factor that grows a step size; greater than 1.
         min_step_size: The lower bound of the step sizes; at least 0, which stands for
@@ -101,7 +105,8 @@ def rprop(
 
     Raises:
         ValueError: A hyperparameter, as float32 holds it, is outside its range, or
-            ``variant`` is unknown. From ``update``: the gradients, the parameters or the
+            ``variant`` is unknown. From ``init``: ``learning_rate`` is a tree unlike the
+            parameters. From ``update``: the gradients, the parameters or the
             state don't have the structure, the shapes and the dtypes that ``init`` saw,
             or ``value`` is not a scalar.
         TypeError: A hyperparameter is not a number. From ``init`` and ``update``: a leaf
@@ -144,7 +149,7 @@ def rprop(
 
 
 def scale_by_rprop(
-    learning_rate: jax.typing.ArrayLike = 0.1,
+    learning_rate: LearningRate = 0.1,
     eta_minus: jax.typing.ArrayLike = 0.5,
     eta_plus: jax.typing.ArrayLike = 1.2,
     min_step_size: jax.typing.ArrayLike = 1e-6,
@@ -199,7 +204,7 @@ def scale_by_rprop(
 
 def _scale_by_rprop(
     name: str,
-    learning_rate: jax.typing.ArrayLike,
+    learning_rate: LearningRate,
     hyper: Hyperparameters,
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
@@ -210,7 +215,14 @@ def _scale_by_rprop(
 
     def init(params: optax.Params) -> RpropState:
         return RpropState(
-            step_sizes=coordinates_like(params, learning_rate, step_size_dtype),
+            step_sizes=first_step_sizes(
+                name,
+                params,
+                learning_rate,
+                hyper.min_step_size,
+                hyper.max_step_size,
+                step_size_dtype,
+            ),
             prev_signs=coordinates_like(params, 0, lambda _: jnp.int8),
             prev_value=no_loss_yet(params),
         )

@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-EPSILON = 1e-7  # keeps the columns apart along which the gradient did not change
+# Keeps the columns apart along which the gradient did not change. It is close to rounding
+# in float32, which has a say in where those point; that costs no steps.
+EPSILON = 1e-7
 
 
 class Basis(NamedTuple):

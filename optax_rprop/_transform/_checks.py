@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optax_rprop import _checks as shared_checks
 from optax_rprop._checks import (
     as_number,
     conforms,
@@ -42,18 +43,11 @@ def hyperparameters(
     max_step_size: Any,
 ) -> None:
     """Raise unless each hyperparameter, as float32 has it, is a number in its range."""
-    initial = _as_float32(caller, "learning_rate", learning_rate)
     minus = _as_float32(caller, "eta_minus", eta_minus)
     plus = _as_float32(caller, "eta_plus", eta_plus)
     smallest = _as_float32(caller, "min_step_size", min_step_size)
     largest = _as_float32(caller, "max_step_size", max_step_size)
 
-    if initial is not None and not 0 < initial < math.inf:
-        raise ValueError(
-            f"{caller}: learning_rate must be positive and finite, got "
-            f"{_shown(learning_rate, initial)}. It is the initial step size, in the "
-            "units of the parameters; 0.1 is usual."
-        )
     if minus is not None and not 0 < minus < 1:
         raise ValueError(
             f"{caller}: eta_minus must lie strictly between 0 and 1, got "
@@ -77,17 +71,29 @@ def hyperparameters(
             f"{_shown(max_step_size, largest)}. No step grows above it; 50 is usual, and "
             "inf sets no limit."
         )
-    _in_order(caller, initial, smallest, largest)
+    _in_order(caller, smallest, largest)
+    for first, where in _extremes(caller, learning_rate):
+        initial = _as_float32(caller, "learning_rate", first)
+        if initial is not None and not 0 < initial < math.inf:
+            raise ValueError(
+                f"{caller}: learning_rate must be positive and finite, got "
+                f"{_shown(first, initial)}{where}. It is the initial step size, in the "
+                "units of the parameters; 0.1 is usual."
+            )
+        _between(caller, initial, where, smallest, largest)
 
 
 def grid(
     caller: str, learning_rate: Any, min_step_size: Any, max_step_size: Any, levels: int
 ) -> None:
     """Raise unless the step sizes lie on the 8-bit grid, in order, in its range."""
-    initial = _on_grid(caller, "learning_rate", learning_rate)
     smallest = _on_grid(caller, "min_step_size", min_step_size)
     largest = _on_grid(caller, "max_step_size", max_step_size)
-    _in_order(caller, initial, smallest, largest)
+    _in_order(caller, smallest, largest)
+    for first, where in _extremes(caller, learning_rate):
+        # An array is rounded to the grid.
+        initial = _on_grid(caller, "learning_rate", first, rounded=bool(where))
+        _between(caller, initial, where, smallest, largest)
     octaves = (levels - 1) // 4
     if smallest is not None and largest is not None and largest > smallest * 2**octaves:
         raise ValueError(
@@ -95,6 +101,26 @@ def grid(
             f"got {largest:g} and {smallest:g}. One byte holds {levels} step sizes; "
             "2**-20 and 2 are usual."
         )
+
+
+def first_steps(caller: str, params: Any, learning_rate: Any) -> dict[Any, Any]:
+    """The first step sizes by path; raise unless there are some for every parameter."""
+    size_at = dict(jax.tree.leaves_with_path(learning_rate))
+    for path, param in jax.tree.leaves_with_path(params):
+        if path not in size_at:
+            raise ValueError(
+                f"{caller}.init: learning_rate must be a number or a tree like the "
+                f"parameters, got none for {path_name(path)}. A leaf of it is a number "
+                "or an array of the shape of its parameter."
+            )
+        shape, fits = np.shape(size_at[path]), np.shape(param)
+        if shape not in ((), fits):
+            raise ValueError(
+                f"{caller}.init: learning_rate must have the shape of its parameter, got "
+                f"{shape} instead of {fits} at {path_name(path)}. One number holds for "
+                "all entries."
+            )
+    return size_at
 
 
 def inner(caller: str, value: Any) -> None:
@@ -114,16 +140,18 @@ def turning(caller: str, refresh_every: Any, decay: Any, max_size: Any) -> None:
             f"{caller}: refresh_every must be an int and at least 1, got {every:g}. It "
             "is a number of updates; 10 is usual."
         )
-    forget = as_number(caller, "decay", decay, _HINT)
+    forget = _as_float32(caller, "decay", decay)
     if forget is not None and not 0 <= forget < 1:
         raise ValueError(
-            f"{caller}: decay must be at least 0 and less than 1, got {forget:g}. It is "
-            "the weight of the past in a running mean; 0.9 is usual."
+            f"{caller}: decay must be at least 0 and less than 1, got "
+            f"{_shown(decay, forget)}. It is the weight of the past in a running mean; "
+            "0.9 is usual."
         )
     if isinstance(max_size, bool) or not isinstance(max_size, int | np.integer):
         raise TypeError(
             f"{caller}: max_size must be an int, got {kind_of(max_size)}. It decides the "
-            "shapes of the state, so it can't be traced; 256 is usual."
+            "shapes of the state, so it can't be traced; 256 is usual. For "
+            "optax.inject_hyperparams, name it in static_args."
         )
     if max_size < 0:
         raise ValueError(
@@ -237,10 +265,40 @@ def step_sizes_and_signs(
     values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
 
 
-def bases(caller: str, found: Any, expected: Any) -> None:
-    """Raise unless the bases of a state are what init makes, and orthogonal."""
-    conforms(caller, "bases of the state", found, expected, *_INIT_MAKES)
-    orthogonal(caller, _UPDATED, ".bases", found)
+def parameters_like(caller: str, grads: Any, params: Any) -> None:
+    """Raise unless the parameters have the structure of the gradients, and are inexact.
+
+    Their shapes are checked with those of the gradients.
+    """
+    shared_checks.parameters(caller, params)
+    structure: Any = jax.tree.structure(params)
+    if structure != jax.tree.structure(grads):
+        raise ValueError(
+            f"{caller}: the parameters must have the tree structure of the gradients, "
+            f"got {structure}. They are turned like the gradients; params=None will do "
+            "for Rprop."
+        )
+
+
+def turned(
+    caller: str, state: Any, bases: Any, expected_bases: Any, expected_grads: Any
+) -> None:
+    """Raise unless a state of ``in_eigenbasis`` is what init makes, and orthogonal."""
+    count = state.num_updates
+    if dtype_of(count) != np.int32 or np.shape(count) != ():
+        raise TypeError(
+            f"{caller}: num_updates of the state must be an int32 scalar, got "
+            f"{type_of(count)}. {_TARGET}"
+        )
+    conforms(caller, "bases of the state", bases, expected_bases, *_INIT_MAKES)
+    conforms(
+        caller,
+        "prev_grads of the state",
+        state.prev_grads,
+        expected_grads,
+        *_INIT_MAKES,
+    )
+    orthogonal(caller, _UPDATED, ".bases", bases)
 
 
 def orthogonal(caller: str, hint: str, where: str, bases: Any) -> None:
@@ -320,7 +378,7 @@ _HINT = (
 )
 
 
-def _on_grid(caller: str, name: str, value: Any) -> float | None:
+def _on_grid(caller: str, name: str, value: Any, rounded: bool = False) -> float | None:
     """``value`` as a float, or None where it is traced; one of m * 2**k."""
     size = as_number(caller, name, value, _HINT)
     if size is None:
@@ -333,7 +391,7 @@ def _on_grid(caller: str, name: str, value: Any) -> float | None:
         )
     fraction, exponent = math.frexp(size)  # with fraction in [1/2, 1)
     below = math.floor(8 * fraction)
-    if 8 * fraction != below:
+    if 8 * fraction != below and not rounded:
         low, high = (math.ldexp(eighths / 8, exponent) for eighths in (below, below + 1))
         raise ValueError(
             f"{caller}: {name} must lie on the grid of 1, 1.25, 1.5 or 1.75 times a "
@@ -342,23 +400,66 @@ def _on_grid(caller: str, name: str, value: Any) -> float | None:
     return size
 
 
-def _in_order(
-    caller: str, initial: float | None, smallest: float | None, largest: float | None
-) -> None:
+def _in_order(caller: str, smallest: float | None, largest: float | None) -> None:
     if _exceeds(smallest, largest):
         raise ValueError(
             f"{caller}: min_step_size must not exceed max_step_size, got {smallest:g} "
             f"and {largest:g}. They bound every step size; 1e-6 and 50 are usual."
         )
+
+
+def _between(
+    caller: str,
+    initial: float | None,
+    where: str,
+    smallest: float | None,
+    largest: float | None,
+) -> None:
     if _exceeds(smallest, initial) or _exceeds(initial, largest):
         bounds = ["?" if b is None else f"{b:g}" for b in (smallest, largest)]
         got = f"{initial:g}"
         raise ValueError(
             f"{caller}: learning_rate must lie between min_step_size and max_step_size, "
             f"got {got if got not in bounds else repr(initial)} outside "
-            f"{' to '.join(bounds)}. It is the initial step size; widen the "
+            f"{' to '.join(bounds)}{where}. It is the initial step size; widen the "
             "bounds if you mean it."
         )
+
+
+def _extremes(caller: str, learning_rate: Any) -> Iterator[tuple[Any, str]]:
+    """The number; of a tree or an array, the least and the largest of each leaf.
+
+    With a text for each that says where it is. Traced arrays are left out.
+    """
+    if isinstance(learning_rate, str):
+        if learning_rate != "relative":
+            raise ValueError(
+                f"{caller}: learning_rate must be a number, a tree like the parameters "
+                f"or 'relative', got {learning_rate!r}. It is the initial step size; 0.1 "
+                "is usual."
+            )
+        return
+    if learning_rate is None or _is_number(learning_rate):
+        yield learning_rate, ""
+        return
+    for path, leaf in jax.tree.leaves_with_path(learning_rate):
+        where = f" at {path_name(path)}"
+        if _is_number(leaf):
+            yield leaf, where
+        elif not is_traced(leaf) and np.size(leaf):
+            values = np.asarray(leaf)
+            yield values.min(), where
+            yield values.max(), where
+
+
+def _is_number(leaf: Any) -> bool:
+    """Whether a leaf is checked as a number: one is, and whatever is no array."""
+    dtype = dtype_of(leaf)
+    is_real = dtype is not None and (
+        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    )
+    is_leaf = jax.tree_util.all_leaves([leaf])
+    return is_leaf and not (is_real and np.ndim(leaf) > 0)
 
 
 def _exceeds(low: float | None, high: float | None) -> bool:

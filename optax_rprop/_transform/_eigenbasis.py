@@ -32,6 +32,7 @@ from optax_rprop._transform._blocks import (
     new_bases,
     scatter,
 )
+from optax_rprop._transform._lift import real_number
 from optax_rprop._transform._state import rprop_states
 
 # The bases change most at first, so there they are refreshed more often.
@@ -56,7 +57,7 @@ class EigenbasisState(NamedTuple):
             Both are float32, or float64 where the parameters are wider.
         prev_grads: A tree like the parameters: the last finite gradient, zero at first,
             in the dtype of the bases. A complex leaf of shape ``(...)`` has the shape
-            ``(..., 2)``. For a leaf that stays as it is, there is an empty array.
+            ``(..., 2)``. For a leaf that stays as it is, there are zeros.
         inner_state: The state of the wrapped transformation. Its arrays belong to the
             directions: entry ``i`` is that of direction ``i``.
     """
@@ -83,9 +84,10 @@ def in_eigenbasis(
     takes any transformation, and with ``optax.adam`` it is close to SOAP.
 
     Every array of at least two axes has an orthogonal basis :math:`Q` for each of its
-    axes; all scalars and vectors together are one vector, with one basis, as far as they
-    have at most 64 entries. With :math:`X_t = G_t - G_{t-1}` the change of a gradient,
-    unfolded along the axis, and :math:`\lVert\cdot\rVert` the Frobenius norm,
+    axes. The scalars and vectors, smallest first, are together one vector of at most 64
+    entries, with one basis; a vector that does not fit in has its own. With
+    :math:`X_t = G_t - G_{t-1}` the change of a gradient, unfolded along the axis, and
+    :math:`\lVert\cdot\rVert` the Frobenius norm,
 
     .. math::
 
@@ -158,6 +160,7 @@ def in_eigenbasis(
         basis and its refresh by one QR step. Changes of gradients instead of gradients,
         and their weights, are this package's own.
     """
+    refresh_every, decay = map(real_number, (refresh_every, decay))
     _checks.inner("in_eigenbasis", inner)
     _checks.turning("in_eigenbasis", refresh_every, decay, max_size)
     wrapped = optax.with_extra_args_support(inner)
@@ -173,10 +176,8 @@ def in_eigenbasis(
             # Without parameters a single leaf: optax.tree_map_params calls init so, and
             # takes the leaf for whatever is in its place.
             bases=bases if leaves else jnp.zeros((), jnp.float32),
-            prev_grads=structure.unflatten(
-                _zeros_like(leaf) if i in turned else _nothing_like(leaf)
-                for i, leaf in enumerate(leaves)
-            ),
+            # For what stays as it is, too: Orbax can't save arrays without entries.
+            prev_grads=coordinates_like(params, 0, step_size_dtype),
             inner_state=wrapped.init(
                 structure.unflatten(
                     _widened(leaf) if i in turned else leaf
@@ -233,20 +234,15 @@ def _bases(state: EigenbasisState) -> Any:
 
 def _check(caller: str, grads: Any, params: Any, state: Any, max_size: int) -> None:
     """Raise unless gradients, parameters and state are for the same tree."""
-    prev_grads = memory = state.prev_grads
-    structure: Any = jax.tree.structure(grads)
-    if structure == jax.tree.structure(prev_grads):
-        memory = jax.tree.map(
-            lambda grad, prev: prev if prev.size else _coordinates_of(grad),
-            grads,
-            prev_grads,
-        )
-    _checks.gradients(caller, grads, params, memory)
-    if params is None:  # it may be of higher precision than the gradients
-        params = jax.tree.map(_like_both, grads, memory)
+    _checks.gradients(caller, grads, params, state.prev_grads)
+    if params is None:
+        params = jax.tree.map(_like_both, grads, state.prev_grads)
+    else:
+        _checks.parameters_like(caller, grads, params)
     leaves = jax.tree.leaves(params)
-    expected = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
-    _checks.bases(caller, _bases(state), expected)
+    bases = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
+    expected = jax.tree.map(_coordinates_of, params)
+    _checks.turned(caller, state, _bases(state), bases, expected)
 
 
 def _is_due(num_updates: jax.Array, refresh_every: jax.typing.ArrayLike) -> jax.Array:
@@ -374,20 +370,11 @@ def _coordinates_of(leaf: Any) -> Any:
     return _shape(shape_of_coordinates(leaf), step_size_dtype(jnp.result_type(leaf)))
 
 
-def _like_both(grad: Any, memory: Any) -> Any:
-    return _shape(np.shape(grad), np.promote_types(jnp.result_type(grad), memory.dtype))
-
-
-def _zeros_like(leaf: Any) -> jax.Array:
-    """A zero for every coordinate."""
-    zeros: jax.Array = coordinates_like(leaf, 0, step_size_dtype)
-    return zeros
-
-
-def _nothing_like(leaf: Any) -> jax.Array:
-    """An array without entries, with the axes of the leaf, so that its sharding fits."""
-    shape = [0] * max(len(shape_of_coordinates(leaf)), 1)
-    return jnp.zeros(shape, step_size_dtype(jnp.result_type(leaf)))
+def _like_both(grad: Any, prev: Any) -> Any:
+    """A parameter of these; it may be of higher precision than its gradient."""
+    dtype = jnp.result_type(grad)
+    wide = shared_checks.dtype_of(prev) == np.float64
+    return _shape(np.shape(grad), np.promote_types(dtype, np.float64) if wide else dtype)
 
 
 def _widened(leaf: Any) -> Any:

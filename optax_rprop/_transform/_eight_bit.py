@@ -9,7 +9,6 @@ import optax
 
 from optax_rprop._checks import is_traced
 from optax_rprop._derivatives import refuse_derivative
-from optax_rprop._leaf import coordinates_like
 from optax_rprop._rule import RULES, VARIANTS, Variant
 from optax_rprop._transform import _checks
 from optax_rprop._transform._arrays import RpropState
@@ -20,6 +19,7 @@ from optax_rprop._transform._codes import (
     step_codes,
     step_size_of,
 )
+from optax_rprop._transform._first_steps import LearningRate, first_step_sizes
 from optax_rprop._transform._lift import (
     Form,
     Verdict,
@@ -69,7 +69,7 @@ class Rprop8bitState(NamedTuple):
 
 
 def rprop_8bit(
-    learning_rate: jax.typing.ArrayLike = 2**-3,
+    learning_rate: LearningRate = 2**-3,
     min_step_size: jax.typing.ArrayLike = 2**-20,
     max_step_size: jax.typing.ArrayLike = 2.0,
     *,
@@ -91,6 +91,8 @@ def rprop_8bit(
 
     Args:
         learning_rate: The initial step size, in the units of the parameters; on the grid.
+            A tree of arrays or ``"relative"`` as in :func:`rprop`; what is in an array is
+            rounded down to the grid.
         min_step_size: The lower bound of the step sizes; on the grid.
         max_step_size: The upper bound of the step sizes; on the grid, and at most
             :math:`2^{21}` times ``min_step_size``.
@@ -137,7 +139,7 @@ def rprop_8bit(
 
 
 def scale_by_rprop_8bit(
-    learning_rate: jax.typing.ArrayLike = 2**-3,
+    learning_rate: LearningRate = 2**-3,
     min_step_size: jax.typing.ArrayLike = 2**-20,
     max_step_size: jax.typing.ArrayLike = 2.0,
     *,
@@ -181,29 +183,43 @@ def scale_by_rprop_8bit(
 
 def _scale_by_rprop_8bit(
     name: str,
-    learning_rate: jax.typing.ArrayLike,
+    learning_rate: LearningRate,
     min_step_size: jax.typing.ArrayLike,
     max_step_size: jax.typing.ArrayLike,
     variant: Variant,
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation; error messages name the public function ``name``."""
-    learning_rate, min_step_size, max_step_size = map(
+    learning_rate, min_step_size, max_step_size = jax.tree.map(
         real_number, (learning_rate, min_step_size, max_step_size)
     )
     _checks.variant(name, variant, VARIANTS)
     _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
-    if is_traced((learning_rate, min_step_size, max_step_size)):
-        learning_rate, min_step_size, max_step_size = refuse_derivative(
-            (learning_rate, min_step_size, max_step_size),
-            f"{name}: learning_rate and the bounds must not be differentiated, got a "
-            "derivative. On the grid it is zero everywhere; rprop has one with respect "
-            "to learning_rate.",
-        )
+    learning_rate, min_step_size, max_step_size = jax.tree.map(
+        lambda number: (
+            refuse_derivative(
+                number,
+                f"{name}: learning_rate and the bounds must not be differentiated, got a "
+                "derivative. On the grid it is zero everywhere; rprop has one with "
+                "respect to learning_rate.",
+            )
+            if is_traced(number)
+            else number
+        ),
+        (learning_rate, min_step_size, max_step_size),
+    )
 
     def init(params: optax.Params) -> Rprop8bitState:
         return Rprop8bitState(
-            codes=coordinates_like(
-                params, level_of(learning_rate, min_step_size), lambda _: jnp.uint8
+            codes=jax.tree.map(
+                lambda size: level_of(size, min_step_size),
+                first_step_sizes(
+                    name,
+                    params,
+                    learning_rate,
+                    min_step_size,
+                    max_step_size,
+                    lambda _: jnp.float32,
+                ),
             ),
             min_step_size=jnp.array(min_step_size, jnp.float32),  # a copy
             prev_value=no_loss_yet(params),

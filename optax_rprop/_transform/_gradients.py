@@ -40,18 +40,19 @@ def _fitting(grads: Any, like: Any) -> Any:
 
     Leaves are left out where a mask does so, and ``optax.flatten`` makes one of all.
     """
-    grad_at = dict(jax.tree.leaves_with_path(grads))
-    paths = [path for path, _ in jax.tree.leaves_with_path(like)]
+    if grads is None:
+        return None
+    arrays = jax.tree.leaves_with_path(like)
     structure: Any = jax.tree.structure(like)
-    fitting = [grad_at.get(path) for path in paths]
-    if any(grad is None for grad in fitting):
-        fitting = [_flattened(grads)]
-    arrays = jax.tree.leaves(like)
-    fits = len(fitting) == len(arrays) and all(
-        shape_of_coordinates(grad) == array.shape or not array.size
-        for grad, array in zip(fitting, arrays, strict=True)
-    )
-    return structure.unflatten(fitting) if fits else None
+    grad_at = dict(jax.tree.leaves_with_path(grads))
+    for candidates in ([grad_at.get(path) for path, _ in arrays], [_flattened(grads)]):
+        if len(candidates) == len(arrays) and all(
+            grad is not None
+            and (shape_of_coordinates(grad) == array.shape or not array.size)
+            for grad, (_, array) in zip(candidates, arrays, strict=True)
+        ):
+            return structure.unflatten(candidates)
+    return None
 
 
 def _flattened(grads: Any) -> jax.Array:

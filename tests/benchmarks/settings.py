@@ -1,4 +1,4 @@
-"""Which settings: epochs to the target over eta_minus x eta_plus, and the initial step.
+"""Which settings: epochs to the target over eta_minus x eta_plus.
 
     python tests/benchmarks/settings.py
 
@@ -27,10 +27,8 @@ from optax_rprop import FitStatus, fit, rprop
 MAX_STEPS = 1000
 ETA_MINUS = 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9
 ETA_PLUS = 1.05, 1.1, 1.2, 1.3, 1.5, 2.0
-STEPS = 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0
-PUBLISHED = 0.1, 0.5, 1.2
+PUBLISHED = 0.1, 0.5, 1.2  # first step, eta_minus, eta_plus
 FACTORS = [(0.1, minus, plus) for minus in ETA_MINUS for plus in ETA_PLUS]
-SETTINGS = FACTORS + [(step, *PUBLISHED[1:]) for step in STEPS if step != PUBLISHED[0]]
 
 
 def epochs(task, seeds):
@@ -54,7 +52,7 @@ def epochs(task, seeds):
         over_seeds = jax.vmap(run, in_axes=(None, 0, None))
         return jax.lax.map(lambda setting: over_seeds(setting, seeds, data), settings)
 
-    settings = tuple(map(jnp.asarray, zip(*SETTINGS, strict=True)))
+    settings = tuple(map(jnp.asarray, zip(*FACTORS, strict=True)))
     steps, status = over_settings(settings, jnp.arange(seeds), task.data)
     return np.asarray(steps), np.asarray(status) == FitStatus.TARGET_REACHED
 
@@ -62,7 +60,7 @@ def epochs(task, seeds):
 def relative(steps):
     """The median over the seeds, over that of the published setting: one a setting."""
     middle = np.median(steps, axis=1)
-    return middle / middle[SETTINGS.index(PUBLISHED)]
+    return middle / middle[FACTORS.index(PUBLISHED)]
 
 
 def mean(ratios):
@@ -72,10 +70,10 @@ def mean(ratios):
 
 def found_by_chance(found):
     """The best factors, chosen on a part and measured on the rest."""
-    table = np.array([relative(steps) for steps in found.values()])[:, : len(FACTORS)]
+    table = np.array([relative(steps) for steps in found.values()])
     half = next(iter(found.values())).shape[1] // 2
     first, second = (
-        mean([relative(steps[:, part])[: len(FACTORS)] for steps in found.values()])
+        mean([relative(steps[:, part]) for steps in found.values()])
         for part in (slice(half), slice(half, None))
     )
     yield "all seeds, all tasks", mean(table).argmin(), mean(table).min()
@@ -103,7 +101,7 @@ def tables_of(found, solved):
     solved = {name: solved[name] for name in found}
     ratios = np.array([relative(steps) for steps in found.values()])
     overall, share = mean(ratios), np.mean(list(solved.values()), axis=(0, 2))
-    columns = dict(zip(SETTINGS, zip(overall, share, strict=True), strict=True))
+    columns = dict(zip(FACTORS, zip(overall, share, strict=True), strict=True))
 
     def grid(which):
         for minus in ETA_MINUS:
@@ -113,19 +111,13 @@ def tables_of(found, solved):
     yield "epochs over those of the published factors", list(grid(0))
     yield "share of runs solved", list(grid(1))
     rows = []
-    for step in STEPS:
-        ratio, part = columns[step, *PUBLISHED[1:]]
-        rows.append({"initial step": f"{step:g}", "x published": ratio, "solved": part})
-    yield "initial step size", rows
-    rows = []
     for name, ratio in zip(found, ratios, strict=True):
-        at = {key: float(x) for key, x in zip(SETTINGS, ratio, strict=True)}
-        best = FACTORS[int(ratio[: len(FACTORS)].argmin())]
-        published = SETTINGS.index(PUBLISHED)
+        at = {key: float(x) for key, x in zip(FACTORS, ratio, strict=True)}
+        best = FACTORS[int(ratio.argmin())]
+        published = FACTORS.index(PUBLISHED)
         row = {"task": name, "epochs": float(np.median(found[name][published]))}
         row |= {"solved": float(solved[name][published].mean())}
         row |= {f"eta_minus {m:g}": at[0.1, m, 1.2] for m in (0.6, 0.7, 0.8)}
-        row |= {f"step {step:g}": at[step, *PUBLISHED[1:]] for step in (1e-3, 1e-2, 1.0)}
         row |= {"best factors": f"{best[1]:g}, {best[2]:g}", "x best": at[best]}
         rows.append(row)
     yield "every task, relative to the published setting", rows
@@ -144,7 +136,7 @@ def tables_of(found, solved):
 
 
 def draw_factors(found):
-    overall = mean([relative(steps)[: len(FACTORS)] for steps in found.values()])
+    overall = mean([relative(steps) for steps in found.values()])
     grid = overall.reshape(len(ETA_MINUS), len(ETA_PLUS))
     figure, ax = plt.subplots(figsize=(6.5, 5))
     image = ax.imshow(np.log2(grid), cmap="cividis_r", vmin=-0.5, vmax=1.5, aspect="auto")
@@ -161,24 +153,6 @@ def draw_factors(found):
     bar = figure.colorbar(image, label="epochs over those of the published factors")
     bar.set_ticks([-0.5, 0, 0.5, 1, 1.5], labels=["0.71", "1", "1.41", "2", "2.83"])
     save(figure, "settings_factors")
-
-
-def draw_steps(found):
-    picked = [SETTINGS.index((step, *PUBLISHED[1:])) for step in STEPS]
-    ratios = np.array([relative(steps)[picked] for steps in found.values()])
-    figure, ax = plt.subplots(figsize=(6.5, 4.2))
-    for i, ratio in enumerate(ratios):
-        ax.plot(STEPS, ratio, color="0.7", lw=1, label=None if i else "one task")
-    color = LOOKS["rprop"].color
-    ax.plot(STEPS, mean(ratios), "o-", color=color, lw=2.5, label="geometric mean")
-    ax.axvline(PUBLISHED[0], color="0.4", lw=1, ls="--", label="the default, 0.1")
-    ax.set(xscale="log", yscale="log", xlabel="initial step size (units of a parameter)")
-    ax.set_ylabel("epochs over those at 0.1")
-    ticks = [0.5, 1, 2, 4, 8, 16]
-    ax.set_yticks(ticks, ticks)
-    ax.minorticks_off()
-    ax.legend()
-    save(figure, "settings_steps")
 
 
 if __name__ == "__main__":
@@ -200,4 +174,3 @@ if __name__ == "__main__":
     ]
     write(options, tables | {"medians of all settings": medians})
     draw_factors(telling(found))
-    draw_steps(telling(found))
