@@ -73,7 +73,7 @@ def test_relative_under_vmap_and_without_values(make):
     for found, start in zip(together, starts, strict=True):
         np.testing.assert_array_equal(found, sizes(tx, start))
     abstract = tx.init(jax.ShapeDtypeStruct((3,), "float32"))
-    assert_same(abstract, tx.init(jnp.zeros(3)))
+    assert_same(abstract, tx.init(jnp.zeros(3, "float32")))
 
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
