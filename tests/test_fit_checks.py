@@ -738,7 +738,7 @@ def with_state(state):
          "int8[] instead of int32[] at leaf .best_step"),
         (lambda last: last._replace(best_aux=()), rprop(), X, "the same leaves in PyTreeDef"),
         (lambda last: lanes(last.params), rprop(), X,
-         "float32[2,2] instead of float32[2] at leaf .params and 16 more"),
+         "float32[2,2] instead of float32[2] at leaf .params and 17 more"),
     ],
 )  # fmt: skip
 def test_resume_from_another_fit(change, optimizer, start, found, call):

@@ -63,6 +63,19 @@ def test_from_a_plateau_that_is_worse_rprop_goes_back(make):
     assert result.best_step > 0
 
 
+def test_where_the_loss_is_hidden_from_rprop_it_does_not_go_back_for_ever():
+    """Its steps are not halved, so it comes to the same plateau again and again."""
+    inner = rprop(2.0)
+
+    def update(grads, state, params=None):
+        return inner.update(grads, state, params)
+
+    hidden = optax.GradientTransformation(inner.init, update)
+    result = fit(shelf, jnp.asarray(0.0, "float32"), optimizer=hidden)
+    assert result.status is FitStatus.WORSE_THAN_BEST
+    assert result.num_steps < 100
+
+
 def test_on_a_plateau_from_the_first_it_is_stationary():
     result = fit(shelf, jnp.asarray(2.0, "float32"))
     assert result.status is FitStatus.STATIONARY

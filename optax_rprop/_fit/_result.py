@@ -128,6 +128,7 @@ class FitState(NamedTuple):
         num_steps: The steps taken since the fit began, by all calls; int32.
         returned_step: How many steps were taken when the fit last went back to the best
             because steps had led astray; int32, 0 if it never did.
+        num_returns: How often it has done so since the best; int32.
         prev_loss: The last finite loss that did not reject a step; until then as
             ``best_loss``.
         promised_decrease: How much lower the last step would have made it, had the loss
@@ -148,6 +149,7 @@ class FitState(NamedTuple):
     best_gradient_max: jax.Array
     num_steps: jax.Array
     returned_step: jax.Array
+    num_returns: jax.Array
     prev_loss: jax.Array
     promised_decrease: jax.Array
     first_loss: jax.Array

@@ -24,7 +24,7 @@ from optax_rprop._transform._state import rprop_states
 
 # Each loss that is not finite halves Rprop's steps: from 50 to 1e-6 takes 26 of them. A
 # wrapper that hides the loss from Rprop would repeat the same steps for ever.
-MAX_NONFINITE_LOSSES = 30
+MAX_NONFINITE_LOSSES = MAX_RETURNS = 30
 # Rprop is not monotone, but it seldom needs more steps than this to a new best loss.
 MAX_STEPS_ASTRAY = 10
 
@@ -63,6 +63,7 @@ def initial_state(
         best_gradient_max=scalar_like(params, 0, gradient_max.dtype),
         num_steps=count(),
         returned_step=count(),
+        num_returns=count(),
         prev_loss=scalar_like(params, no_loss, loss_dtype),
         promised_decrease=scalar_like(params, 0, gradient_max.dtype),
         first_loss=scalar_like(params, no_loss, loss_dtype),
@@ -92,7 +93,7 @@ def advance(
     state = _remember_best(state, evaluation, gradient_max)
     finite = jnp.isfinite(loss)
     has_steps = bool(rprop_states(state.opt_state))
-    astray = has_steps & finite & _is_astray(state, loss, gradient_max)
+    astray = jnp.array(has_steps) & finite & _is_astray(state, loss, gradient_max)
     rejected = has_steps & finite & (astray | _is_too_long(state, loss))
     updates, opt_state = optimizer.update(
         grads,
@@ -103,6 +104,9 @@ def advance(
         **extra_args,
     )
     params = optax.apply_updates(state.params, updates)
+    promised = promised_decrease(grads, opt_state, gradient_max.dtype)
+    # A wrapper may hide the loss from Rprop, which then takes a step of the old length.
+    astray &= promised == 0
 
     nonfinite_steps = jnp.where(finite, 0, state.nonfinite_steps + 1)
     if has_steps:
@@ -123,8 +127,9 @@ def advance(
         opt_state=opt_state,
         num_steps=state.num_steps + 1,
         returned_step=jnp.where(astray, state.num_steps, state.returned_step),
+        num_returns=state.num_returns + astray.astype(jnp.int32),
         prev_loss=jnp.where(finite & ~rejected, loss, state.prev_loss),
-        promised_decrease=promised_decrease(grads, opt_state, gradient_max.dtype),
+        promised_decrease=promised,
         reference_loss=reference_loss,
         stalled_steps=stalled_steps,
         nonfinite_steps=nonfinite_steps,
@@ -144,7 +149,8 @@ def _is_astray(state: FitState, loss: jax.Array, gradient_max: jax.Array) -> jax
     """
     since = state.num_steps - jnp.maximum(state.best_step, state.returned_step)
     on_a_plateau = (gradient_max == 0) & (loss > state.best_loss)
-    return (since > MAX_STEPS_ASTRAY) | on_a_plateau
+    may_return = state.num_returns < MAX_RETURNS
+    return may_return & ((since > MAX_STEPS_ASTRAY) | on_a_plateau)
 
 
 def _is_too_long(state: FitState, loss: jax.Array) -> jax.Array:
@@ -172,6 +178,7 @@ def _remember_best(
         "best_step": state.num_steps,
         "best_gradient_max": gradient_max,
         "nonfinite_losses": 0,
+        "num_returns": 0,
     }
     there = {name: getattr(state, name) for name in here}
     is_first = jnp.isfinite(loss) & ~is_found(state.first_loss)
