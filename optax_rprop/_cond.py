@@ -15,7 +15,7 @@ def cond(
     """``this(*operands)`` if the condition holds, else ``that(*operands)``.
 
     Under ``jax.vmap``, ``jax.lax.cond`` computes both for every lane. Here ``this`` is
-    computed only if the condition holds for one of the lanes. The functions must not
+    computed for those lanes alone in which the condition holds. The functions must not
     close over traced values.
     """
 
@@ -29,20 +29,22 @@ def cond(
         lanes = lanes if lanes_differ else jnp.broadcast_to(lanes, (size,))
         in_axes = jax.tree.map(lambda differs: 0 if differs else None, operands_differ)
 
-        def for_all(function: Callable[..., T]) -> Callable[..., T]:
-            return jax.vmap(function, in_axes, axis_size=size)
+        def one_by_one(lanes: jax.Array, *operands: Any) -> Any:
+            # Not at once: XLA's CPU backend can hang in two batched QR factorisations,
+            # which wait for each other's threads.
+            def lane(i: jax.Array) -> Any:
+                mine = jax.tree.map(
+                    lambda x, differs: x[i] if differs else x, operands, operands_differ
+                )
+                return jax.lax.cond(lanes[i], this, that, *mine)
 
-        def lane_by_lane(lanes: jax.Array, *operands: Any) -> Any:
-            def pick(a: jax.Array, b: jax.Array) -> jax.Array:
-                return jnp.where(lanes.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-            return jax.tree.map(pick, for_all(this)(*operands), for_all(that)(*operands))
+            return jax.lax.map(lane, jnp.arange(size))
 
         def none(lanes: jax.Array, *operands: Any) -> Any:
             del lanes
-            return for_all(that)(*operands)
+            return jax.vmap(that, in_axes, axis_size=size)(*operands)
 
-        result = cond(jnp.any(lanes), lane_by_lane, none, lanes, *operands)
+        result = cond(jnp.any(lanes), one_by_one, none, lanes, *operands)
         return result, jax.tree.map(lambda _: True, result)
 
     @jax.custom_jvp  # a custom_vmap has no reverse mode of its own

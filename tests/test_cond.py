@@ -85,11 +85,14 @@ def test_under_vmap_one_scalar_decides_whether_the_dear_one_is_computed(depth):
         function = jax.vmap(function)
     args = jnp.zeros(shape, bool), jnp.ones(shape), jnp.ones(shape)
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-    (conditional,) = (e for e in equations(jaxpr) if e.primitive.name == "cond")
-    assert conditional.invars[0].aval.shape == ()
-    otherwise, this = conditional.params["branches"]
-    assert "sin" in names(this.jaxpr)
-    assert "sin" not in names(otherwise.jaxpr)
+    # The outermost asks for all lanes, and those in it for one.
+    conditionals = [e for e in equations(jaxpr) if e.primitive.name == "cond"]
+    assert len(conditionals) == depth + 1
+    for conditional in conditionals:
+        assert conditional.invars[0].aval.shape == ()
+        otherwise, this = conditional.params["branches"]
+        assert "sin" in names(this.jaxpr)
+        assert "sin" not in names(otherwise.jaxpr)
     assert names(jaxpr).count("sin") == 1
 
 

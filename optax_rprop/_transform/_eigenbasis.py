@@ -110,8 +110,8 @@ def in_eigenbasis(
     ``8 (m**2 + n**2)`` bytes beside that of ``inner``. An update multiplies six matrices,
     in ``6 m n (m + n)`` operations, and a refresh adds two QR factorisations. That pays
     where the loss takes longer than its update: with many rows of data, or a differential
-    equation. Under ``jax.vmap`` a refresh is computed in those steps alone in which one
-    of the lanes is due.
+    equation. Under ``jax.vmap`` a refresh is computed only for the lanes that are
+    due, one lane after another.
 
     Args:
         inner: The transformation to run in the bases. It sees gradients, and parameters,
