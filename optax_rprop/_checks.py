@@ -33,10 +33,7 @@ def as_number(caller: str, name: str, value: Any, hint: str) -> float | None:
         raise TypeError(
             f"{caller}: {name} must be a number, got the function {value!r}. {hint}"
         )
-    dtype = dtype_of(value)
-    if dtype is None or not (
-        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
-    ):
+    if not is_real(value):
         raise TypeError(
             f"{caller}: {name} must be a real number, got {kind_of(value)}. A Python "
             "float or a scalar array will do."
@@ -84,6 +81,14 @@ def conforms(
 def is_inexact(leaf: Any) -> bool:
     dtype = dtype_of(leaf)
     return dtype is not None and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def is_real(value: Any) -> bool:
+    """Whether ``value`` is a real number or an array of them."""
+    dtype = dtype_of(value)
+    return dtype is not None and (
+        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+    )
 
 
 def dtype_of(value: Any) -> Any:

@@ -376,6 +376,13 @@ def test_injected_hyperparameters_of_complex_parameters(factory):
         np.testing.assert_array_equal(updates, [-0.125 + 0.125j] * 2)
 
 
+def assert_refused(tx, arguments, kind, message):
+    """``update`` raises for these, called as it is and compiled."""
+    for update in (tx.update, jax.jit(tx.update)):
+        with raises(kind, message):
+            update(*arguments)
+
+
 def test_traced_values_are_not_checked():
     @jax.jit
     def size(learning_rate):
@@ -412,9 +419,7 @@ def test_parameters_that_are_no_arrays():
 def test_gradients(gradients, kind, message):
     turned = message.replace("rprop.", "in_eigenbasis.")
     for tx, expected in ((rprop(), message), (in_eigenbasis(rprop()), turned)):
-        for update in (tx.update, jax.jit(tx.update)):
-            with raises(kind, expected):
-                update(gradients, tx.init(PARAMS))
+        assert_refused(tx, (gradients, tx.init(PARAMS)), kind, expected)
 
 
 @pytest.mark.parametrize(
@@ -445,13 +450,13 @@ def test_gradients_and_parameters_of_different_shapes(factory):
         (jnp.ones((3, 2), "float32"), tx.init(z), z, "the only leaf of float32[3,2] for a "
          "parameter of complex64[3] where the state has an array of shape (3, 2)"),
     ):  # fmt: skip
-        for update in (tx.update, jax.jit(tx.update)):
-            with raises(
-                ValueError,
-                f"{factory.__name__}.update: every gradient must have the shape of its "
-                f"parameter, got {found}. Call init again after changing the model.",
-            ):
-                update(gradients, state, params)
+        assert_refused(
+            tx,
+            (gradients, state, params),
+            ValueError,
+            f"{factory.__name__}.update: every gradient must have the shape of its "
+            f"parameter, got {found}. Call init again after changing the model.",
+        )
 
 
 @pytest.mark.parametrize(("value", "kind", "message"), LOSSES)
@@ -502,9 +507,7 @@ def test_parameters_unlike_the_gradients_of_a_turned_basis(shape):
             "array, got leaf ['w'] of dtype int32.",
         ),
     ):
-        for update in (tx.update, jax.jit(tx.update)):
-            with raises(kind, message):
-                update(grads, state, params)
+        assert_refused(tx, (grads, state, params), kind, message)
 
 
 @pytest.mark.parametrize("scale_by", [scale_by_rprop, scale_by_rprop_8bit, in_eigenbasis])
@@ -534,13 +537,13 @@ TARGET = "A checkpoint restored into another dtype is cast silently; make the ta
 def test_a_scalar_of_the_state(factory, field, value, found):
     tx = factory()
     state = tx.init(PARAMS)._replace(**{field: value})
-    for update in (tx.update, jax.jit(tx.update)):
-        with raises(
-            TypeError,
-            f"{factory.__name__}.update: {field} of the state must be a floating-point "
-            f"scalar, got {found}. {TARGET}",
-        ):
-            update(PARAMS, state)
+    assert_refused(
+        tx,
+        (PARAMS, state),
+        TypeError,
+        f"{factory.__name__}.update: {field} of the state must be a floating-point "
+        f"scalar, got {found}. {TARGET}",
+    )
 
 
 W = {"b": jnp.ones(1, "float32"), "w": jnp.ones(2, "float32")}
@@ -568,13 +571,13 @@ def test_a_state_that_init_does_not_make(factory, what, value, found):
     tx = factory()
     state, *rest = tx.init(W)
     wrong = (state._replace(**{what.split()[0]: value}), *rest)
-    for update in (tx.update, jax.jit(tx.update)):
-        with raises(
-            ValueError,
-            f"{factory.__name__}.update: {what} must have the structure, "
-            f"shapes and dtypes of what init makes, got {found}. {TARGET}",
-        ):
-            update(W, wrong)
+    assert_refused(
+        tx,
+        (W, wrong),
+        ValueError,
+        f"{factory.__name__}.update: {what} must have the structure, "
+        f"shapes and dtypes of what init makes, got {found}. {TARGET}",
+    )
 
 
 SMALL = {"b": jnp.ones(2, "float32"), "w": jnp.ones((2, 3), "float32")}
@@ -592,13 +595,13 @@ SMALL = {"b": jnp.ones(2, "float32"), "w": jnp.ones((2, 3), "float32")}
 def test_a_count_of_updates_that_is_none(value, found):
     tx = in_eigenbasis(rprop())
     state = tx.init(SMALL)._replace(num_updates=value)
-    for update in (tx.update, jax.jit(tx.update)):
-        with raises(
-            TypeError,
-            "in_eigenbasis.update: num_updates of the state must be an int32 scalar, got "
-            f"{found}. {TARGET}",
-        ):
-            update(SMALL, state)
+    assert_refused(
+        tx,
+        (SMALL, state),
+        TypeError,
+        "in_eigenbasis.update: num_updates of the state must be an int32 scalar, got "
+        f"{found}. {TARGET}",
+    )
 
 
 def narrow(tree):
@@ -624,13 +627,13 @@ def test_a_state_that_init_does_not_make_in_a_turned_basis(what, change, found):
     state = tx.init(params)
     field = what.split()[0]
     wrong = state._replace(**{field: change(getattr(state, field))})
-    for update in (tx.update, jax.jit(tx.update)):
-        with raises(
-            ValueError,
-            f"in_eigenbasis.update: {what} must have the structure, shapes and dtypes of "
-            f"what init makes, got {found}. {TARGET}",
-        ):
-            update(params, wrong)
+    assert_refused(
+        tx,
+        (params, wrong),
+        ValueError,
+        f"in_eigenbasis.update: {what} must have the structure, shapes and dtypes of "
+        f"what init makes, got {found}. {TARGET}",
+    )
 
 
 def test_the_state_of_other_parameters_in_a_turned_basis():

@@ -39,6 +39,12 @@ def sharded_params(mesh):
     }
 
 
+def assert_in_the_places_of(these, those):
+    """The leaves of ``those`` lie on the devices as the leaves of ``these`` do."""
+    for a, b in zip(*map(jax.tree.leaves, (these, those)), strict=True):
+        assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
+
+
 def types(tree):
     return jax.tree.map(jax.typeof, tree)
 
@@ -82,12 +88,8 @@ def test_the_compiled_update_holds_no_collective(make):
     assert "fusion" in program  # it is a compiled program that we read
     assert not [name for name in COLLECTIVES if name in program]
     updates, new_state = compiled(params, state, params, value=jnp.asarray(1.0))
-    same = jax.tree.map(
-        lambda a, b: a.sharding.is_equivalent_to(b.sharding, a.ndim),
-        (updates, rprop_state(new_state)[:2]),
-        (params, rprop_state(state)[:2]),
-    )
-    assert all(jax.tree.leaves(same))
+    assert_in_the_places_of(params, updates)
+    assert_in_the_places_of(rprop_state(state)[:2], rprop_state(new_state)[:2])
 
 
 @one_turned_rule
@@ -108,13 +110,9 @@ def test_only_products_are_sent_in_a_turned_basis(make):
         size = np.prod([int(n) for n in shape.split(",") if n])
         assert size <= 64 if dtype == "f32" else (dtype, size) == ("pred", 1)
     updates, new_state = compiled(params, state, params, value=jnp.asarray(1.0))
-    for ours, like in (
-        (updates, params),
-        (new_state.prev_grads, state.prev_grads),
-        (rprop_state(new_state)[:2], rprop_state(state)[:2]),
-    ):
-        for a, b in zip(*map(jax.tree.leaves, (ours, like)), strict=True):
-            assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
+    assert_in_the_places_of(params, updates)
+    assert_in_the_places_of(state.prev_grads, new_state.prev_grads)
+    assert_in_the_places_of(rprop_state(state)[:2], rprop_state(new_state)[:2])
 
 
 @one_turned_rule

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._result import FitHistory, FitState
 from optax_rprop._leaf import coordinates, scalar_like
 from optax_rprop._transform._gradients import states_and_gradients
@@ -51,12 +50,11 @@ def largest_gradient(grads: optax.Updates) -> jax.Array:
     return jnp.max(_stack(largest, dtype))
 
 
-def promised_decrease(grads: optax.Updates, opt_state: Any, dtype: Any) -> jax.Array:
-    """How much the step that made ``opt_state`` would lower the loss, were it linear.
+def promised_decrease(leaves: list[Arrays], dtype: Any) -> jax.Array:
+    """How much the step that ``leaves_of_step`` saw would lower a linear loss.
 
     0 without a step, and where it is not known which gradients Rprop saw.
     """
-    leaves = _stack_scalars(_leaves(grads, opt_state, opt_state))
     promised = [
         jnp.sum(jnp.where(sign != 0, jnp.abs(grad).astype(size.dtype) * size, 0))
         for size, grad, _, sign in (leaves if _all_known(leaves) else [])
@@ -65,15 +63,14 @@ def promised_decrease(grads: optax.Updates, opt_state: Any, dtype: Any) -> jax.A
 
 
 def record(
-    evaluation: Evaluation,
+    loss: jax.Array,
     gradient_max: jax.Array,
-    before: FitState,
+    leaves: list[Arrays],
     after: FitState,
     astray: jax.Array,
     diverged: jax.Array,
 ) -> StepRecord:
-    """The record of the step from ``before`` to ``after``."""
-    leaves = _stack_scalars(_leaves(evaluation.grads, before.opt_state, after.opt_state))
+    """The record of the step to ``after``, which ``leaves_of_step`` saw."""
     sizes = [size for size, *_ in leaves]
     count = sum(size.size for size in sizes)
     known = leaves if _all_known(leaves) else []  # with gradients and signs
@@ -84,7 +81,7 @@ def record(
         for _, g, old, new in known
     ]
     history = FitHistory(
-        loss=evaluation.loss,
+        loss=loss,
         step_size_mean=_exp_mean([jnp.sum(jnp.log(d)) for d in sizes], count),
         step_size_max=_max([jnp.max(size) for size in sizes]),
         flip_fraction=_mean(flips, count),
@@ -106,9 +103,9 @@ def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
     """The fields of the history that ``record`` fills, as zeros of the same dtypes."""
 
     def history(state: FitState, loss: jax.Array) -> FitHistory:
-        evaluation = Evaluation(loss, None, state.params)
+        leaves = leaves_of_step(state.params, state.opt_state, state.opt_state)
         gradient_max, no = state.best_gradient_max, jnp.array(False)
-        return record(evaluation, gradient_max, state, state, no, no).history
+        return record(loss, gradient_max, leaves, state, no, no).history
 
     seen = jax.eval_shape(history, state, loss)
     blank: FitHistory = jax.tree.map(
@@ -135,7 +132,7 @@ def from_rows(rows: Any, like: FitHistory) -> FitHistory:
 
 def knows_step_sizes(state: FitState) -> bool:
     """Whether there are step sizes, and it is known which gradient belongs to each."""
-    leaves = _leaves(state.params, state.opt_state, state.opt_state)
+    leaves = leaves_of_step(state.params, state.opt_state, state.opt_state)
     return bool(leaves) and _all_known(leaves)
 
 
@@ -143,10 +140,11 @@ def _all_known(leaves: list[Arrays]) -> bool:
     return all(len(leaf) > 1 for leaf in leaves)
 
 
-def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
+def leaves_of_step(grads: Any, before: Any, after: Any) -> list[Arrays]:
     """Step sizes, gradient, old and new signs of each leaf that Rprop works on.
 
-    Only the step sizes where a wrapper hides which gradients Rprop saw.
+    Only the step sizes where a wrapper hides which gradients Rprop saw. ``before`` and
+    ``after`` are the states of the optimizer.
     """
     found: list[Arrays] = []
     states = zip(rprop_states(before), states_and_gradients(after, grads), strict=True)
@@ -156,7 +154,7 @@ def _leaves(grads: Any, before: Any, after: Any) -> list[Arrays]:
             trees += [jax.tree.map(coordinates, seen), old.prev_signs, new.prev_signs]
         leaves = zip(*map(jax.tree.leaves, trees), strict=True)
         found += [leaf for leaf in leaves if leaf[0].size]
-    return found
+    return _stack_scalars(found)
 
 
 def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:

@@ -14,6 +14,7 @@ from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._record import (
     StepRecord,
     largest_gradient,
+    leaves_of_step,
     promised_decrease,
     record,
 )
@@ -93,8 +94,9 @@ def advance(
     state = _remember_best(state, evaluation, gradient_max)
     finite = jnp.isfinite(loss)
     has_steps = bool(rprop_states(state.opt_state))
-    astray = jnp.array(has_steps) & finite & _is_astray(state, loss, gradient_max)
-    rejected = has_steps & finite & (astray | _is_too_long(state, loss))
+    may_reject = has_steps & finite
+    astray = may_reject & _is_astray(state, loss, gradient_max)
+    rejected = astray | (may_reject & _is_too_long(state, loss))
     updates, opt_state = optimizer.update(
         grads,
         state.opt_state,
@@ -104,7 +106,8 @@ def advance(
         **extra_args,
     )
     params = optax.apply_updates(state.params, updates)
-    promised = promised_decrease(grads, opt_state, gradient_max.dtype)
+    leaves = leaves_of_step(grads, state.opt_state, opt_state)
+    promised = promised_decrease(leaves, gradient_max.dtype)
     # A wrapper may hide the loss from Rprop, which then takes a step of the old length.
     astray &= promised == 0
 
@@ -135,7 +138,7 @@ def advance(
         nonfinite_steps=nonfinite_steps,
         nonfinite_losses=nonfinite_losses,
     )
-    seen = record(evaluation, gradient_max, state, after, astray, diverged)
+    seen = record(loss, gradient_max, leaves, after, astray, diverged)
     if stepping is not True:
         after = select_tree(jnp.asarray(stepping), after, state)
     return Outcome(after, seen, status_after(limits, seen))

@@ -14,6 +14,7 @@ from optax_rprop._interop import _checks
 from optax_rprop._leaf import coordinates, from_coordinates, sign_of
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
 from optax_rprop._transform._eigenbasis import EigenbasisState
+from optax_rprop._transform._state import nodes
 
 
 def from_torch_state_dict(
@@ -180,8 +181,8 @@ def to_torch_state_dict(
         caller, 0.01, eta_minus, eta_plus, min_step_size, max_step_size
     )
     low, high = float(min_step_size), float(max_step_size)
-    _checks.along_the_axes(caller, _nodes(state, EigenbasisState))
-    rprop_state = _checks.one_rprop(caller, _nodes(state, RpropState))
+    _checks.along_the_axes(caller, nodes(state, _is_turned))
+    rprop_state = _checks.one_rprop(caller, nodes(state, _is_rprop))
 
     def in_float32(state: Any) -> Any:
         # A decoded 8-bit state has no wider step sizes, whatever its parameters.
@@ -221,10 +222,12 @@ def to_torch_state_dict(
     return {"state": entries, "param_groups": [group]}
 
 
-def _nodes(state: optax.OptState, kind: type) -> list[Any]:
-    """All nodes of this ``kind`` in the tree ``state``."""
-    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kind))
-    return [node for node in nodes if isinstance(node, kind)]
+def _is_turned(state: Any) -> bool:
+    return isinstance(state, EigenbasisState)
+
+
+def _is_rprop(state: Any) -> bool:  # not an Rprop8bitState
+    return isinstance(state, RpropState)
 
 
 def _in_torch_order(

@@ -16,6 +16,7 @@ from optax_rprop._checks import (
     conforms,
     dtype_of,
     is_inexact,
+    is_real,
     is_traced,
     kind_of,
     leaves_that_are_not,
@@ -454,12 +455,8 @@ def _extremes(caller: str, learning_rate: Any) -> Iterator[tuple[Any, str]]:
 
 def _is_number(leaf: Any) -> bool:
     """Whether a leaf is checked as a number: one is, and whatever is no array."""
-    dtype = dtype_of(leaf)
-    is_real = dtype is not None and (
-        jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
-    )
     is_leaf = jax.tree_util.all_leaves([leaf])
-    return is_leaf and not (is_real and np.ndim(leaf) > 0)
+    return is_leaf and not (is_real(leaf) and np.ndim(leaf) > 0)
 
 
 def _exceeds(low: float | None, high: float | None) -> bool:

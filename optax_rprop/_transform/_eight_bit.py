@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop._checks import is_traced
 from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._rule import RULES, VARIANTS, Variant
 from optax_rprop._transform import _checks
@@ -194,18 +193,11 @@ def _scale_by_rprop_8bit(
     )
     _checks.variant(name, variant, VARIANTS)
     _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
-    learning_rate, min_step_size, max_step_size = jax.tree.map(
-        lambda number: (
-            refuse_derivative(
-                number,
-                f"{name}: learning_rate and the bounds must not be differentiated, got a "
-                "derivative. On the grid it is zero everywhere; rprop has one with "
-                "respect to learning_rate.",
-            )
-            if is_traced(number)
-            else number
-        ),
+    learning_rate, min_step_size, max_step_size = refuse_derivative(
         (learning_rate, min_step_size, max_step_size),
+        f"{name}: learning_rate and the bounds must not be differentiated, got a "
+        "derivative. On the grid it is zero everywhere; rprop has one with respect "
+        "to learning_rate.",
     )
 
     def init(params: optax.Params) -> Rprop8bitState:

@@ -10,7 +10,7 @@ import numpy as np
 from optax_rprop._leaf import shape_of_coordinates
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._eigenbasis import EigenbasisState, turned_gradients
-from optax_rprop._transform._state import is_rprop, rprop_states
+from optax_rprop._transform._state import is_rprop, nodes, rprop_states
 
 
 def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, Any]]:
@@ -20,18 +20,18 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     is a tree like its step sizes, or None where a wrapper hides it.
     """
     found: list[tuple[RpropState, Any]] = []
-    for state in jax.tree.leaves(opt_state, is_leaf=_is_leaf):
+    for state in nodes(opt_state, _has_gradients):
         if isinstance(state, EigenbasisState):
             seen = _fitting(grads, state.prev_grads)
             if seen is not None:
                 seen = turned_gradients(state, seen)
             found += states_and_gradients(state.inner_state, seen)
-        elif is_rprop(state):
+        else:
             found += [(s, _fitting(grads, s.step_sizes)) for s in rprop_states(state)]
     return found
 
 
-def _is_leaf(state: Any) -> bool:
+def _has_gradients(state: Any) -> bool:
     return is_rprop(state) or isinstance(state, EigenbasisState)
 
 

@@ -1,5 +1,6 @@
 """Rprop's states, wherever they are nested in that of a chain or a wrapper."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,9 +18,14 @@ def is_rprop(state: Any) -> bool:
     return isinstance(state, RpropState | Rprop8bitState)
 
 
+def nodes(state: Any, is_node: Callable[[Any], bool]) -> list[Any]:
+    """Every node of the tree ``state`` for which ``is_node`` holds, outermost alone."""
+    return list(filter(is_node, jax.tree.leaves(state, is_leaf=is_node)))
+
+
 def rprop_states(opt_state: Any) -> list[RpropState]:
     """Every state of Rprop in ``opt_state`` that has step sizes, decoded."""
-    found = filter(is_rprop, jax.tree.leaves(opt_state, is_leaf=is_rprop))
+    found = nodes(opt_state, is_rprop)
     decoded = (s.decode() if isinstance(s, Rprop8bitState) else s for s in found)
     return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
 

@@ -96,8 +96,8 @@ def all_at_once(run):
 def one_by_one(run):
     """Under vmap every step would last as long as the longest line search.
 
-    And several QR factorisations, each of a batch, now and then wait for each other for
-    ever in jaxlib 0.10.2: they hold all threads that they wait for.
+    Rounding has a say in the counts of single runs in a turned basis. So these are
+    counted in the program that is timed, seed by seed.
     """
     return lambda seeds, *others: jax.lax.map(lambda seed: run(seed, *others), seeds)
 
