@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from optax_rprop._checks import as_number, kind_of, path_name
-from optax_rprop._transform._checks import hyperparameters
+from optax_rprop._transform._settings_checks import hyperparameters
 
 
 def state_dict(caller: str, value: Any) -> None:

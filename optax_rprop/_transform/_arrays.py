@@ -9,7 +9,7 @@ import optax
 
 from optax_rprop._leaf import coordinates_like, step_size_dtype
 from optax_rprop._rule import RULES, VARIANTS, Variant
-from optax_rprop._transform import _checks
+from optax_rprop._transform import _checks, _settings_checks
 from optax_rprop._transform._first_steps import LearningRate, first_step_sizes
 from optax_rprop._transform._kernel import Hyperparameters, step_leaf
 from optax_rprop._transform._lift import (
@@ -210,8 +210,8 @@ def _scale_by_rprop(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation; error messages name the public function ``name``."""
     learning_rate, hyper = jax.tree.map(real_number, (learning_rate, hyper))
-    _checks.variant(name, variant, VARIANTS)
-    _checks.hyperparameters(name, learning_rate, *hyper)
+    _settings_checks.variant(name, variant, VARIANTS)
+    _settings_checks.hyperparameters(name, learning_rate, *hyper)
 
     def init(params: optax.Params) -> RpropState:
         return RpropState(

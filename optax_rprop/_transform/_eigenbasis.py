@@ -22,7 +22,7 @@ from optax_rprop._leaf import (
     shape_of_coordinates,
     step_size_dtype,
 )
-from optax_rprop._transform import _checks
+from optax_rprop._transform import _checks, _settings_checks
 from optax_rprop._transform._bases import Basis, observe, refresh, turn, turn_back
 from optax_rprop._transform._blocks import (
     Block,
@@ -161,8 +161,8 @@ def in_eigenbasis(
         and their weights, are this package's own.
     """
     refresh_every, decay = map(real_number, (refresh_every, decay))
-    _checks.inner("in_eigenbasis", inner)
-    _checks.turning("in_eigenbasis", refresh_every, decay, max_size)
+    _settings_checks.inner("in_eigenbasis", inner)
+    _settings_checks.turning("in_eigenbasis", refresh_every, decay, max_size)
     wrapped = optax.with_extra_args_support(inner)
 
     def init(params: optax.Params) -> EigenbasisState:

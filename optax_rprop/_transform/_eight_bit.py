@@ -9,7 +9,7 @@ import optax
 
 from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._rule import RULES, VARIANTS, Variant
-from optax_rprop._transform import _checks
+from optax_rprop._transform import _checks, _settings_checks
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._codes import (
     LEVELS,
@@ -191,8 +191,8 @@ def _scale_by_rprop_8bit(
     learning_rate, min_step_size, max_step_size = jax.tree.map(
         real_number, (learning_rate, min_step_size, max_step_size)
     )
-    _checks.variant(name, variant, VARIANTS)
-    _checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
+    _settings_checks.variant(name, variant, VARIANTS)
+    _settings_checks.grid(name, learning_rate, min_step_size, max_step_size, LEVELS)
     learning_rate, min_step_size, max_step_size = refuse_derivative(
         (learning_rate, min_step_size, max_step_size),
         f"{name}: learning_rate and the bounds must not be differentiated, got a "

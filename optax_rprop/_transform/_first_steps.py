@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from optax_rprop._leaf import coordinates, coordinates_like
-from optax_rprop._transform import _checks
+from optax_rprop._transform import _settings_checks
 
 LearningRate = jax.typing.ArrayLike | optax.Params | Literal["relative"]
 
@@ -31,7 +31,7 @@ def first_step_sizes(
         )
     if jax.tree_util.all_leaves([learning_rate]) and np.ndim(learning_rate) == 0:
         return coordinates_like(params, learning_rate, dtype_of)
-    size_at = _checks.first_steps(caller, params, learning_rate)
+    size_at = _settings_checks.first_steps(caller, params, learning_rate)
     return jax.tree.map_with_path(
         lambda path, param: _of_leaf(param, size_at[path], dtype_of), params
     )
