@@ -58,19 +58,19 @@ def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:
     """
     scalar = jnp.full((), value, dtype)
     for leaf in jax.tree.leaves(tree):
-        if _varying_axes(leaf):
+        if varying_axes(leaf):
             scalar = scalar + jnp.zeros_like(leaf, dtype=dtype, shape=())
     return scalar
 
 
 def varying_like(tree: Any, leaves: Any) -> Any:
     """``leaves``, of the types that they have once a scalar from ``tree`` chose them."""
-    if not any(map(_varying_axes, jax.tree.leaves(tree))):
+    if not any(map(varying_axes, jax.tree.leaves(tree))):
         return leaves
     return jax.tree.map(lambda x: x + scalar_like(tree, 0, x.dtype), leaves)
 
 
-def _varying_axes(leaf: Any) -> Any:
+def varying_axes(leaf: Any) -> Any:
     """The mesh axes along which a leaf differs inside ``jax.shard_map``."""
     aval = getattr(leaf, "aval", leaf)
     manual = getattr(aval, "manual_axis_type", None)  # since jax 0.10; before it, vma

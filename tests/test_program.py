@@ -127,3 +127,44 @@ def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx):
     assert whole["fusion"] > by_hand["fusion"] > 0  # it is the loops that we read
     before_0_10 = jax.__version_info__ < (0, 10)  # one copy more of the 8-bit codes
     assert whole["copy"] <= by_hand["copy"] + before_0_10
+
+
+def kernels_of_a_step(compiled):
+    """The kernels in the innermost loop of a compiled program."""
+    text = re.sub(r"/\*.*?\*/", "", compiled.as_text())
+    bodies = set(re.findall(r"body=%?([\w.\-]+)", text))
+    computations = dict(
+        re.findall(r"\n(?:ENTRY )?%?([\w.\-]+) \([^\n]*\{\n(.*?)\n\}", text, re.DOTALL)
+    )
+    inner = [computations[name] for name in bodies if " while(" not in computations[name]]
+    return max(len(re.findall(r" (?:fusion|copy)\(", body)) for body in inner)
+
+
+def test_a_fit_adds_two_passes_for_each_array_and_otherwise_a_fixed_number():
+    """One keeps the best parameters, one a gradient that a bare loop need not store."""
+    tx = rprop()
+
+    def loss(params, x):
+        return sum(jnp.sum((p - x) ** 2) for p in params)
+
+    def bare(params, x, num_steps):
+        def body(_, carry):
+            params, state = carry
+            value, grads = jax.value_and_grad(loss)(params, x)
+            updates, state = tx.update(grads, state, params, value=value)
+            return optax.apply_updates(params, updates), state
+
+        return jax.lax.fori_loop(0, num_steps, body, (params, tx.init(params)))
+
+    def fitted(params, x):
+        return fit(loss, params, x, optimizer=tx, max_steps=500)
+
+    def added(num_arrays):
+        params = [jnp.zeros(40 + i) for i in range(num_arrays)]
+        by_hand = jax.jit(bare).lower(params, 1.0, 500).compile()
+        whole = jax.jit(fitted).lower(params, 1.0).compile()
+        return kernels_of_a_step(whole) - kernels_of_a_step(by_hand)
+
+    few, many = added(3), added(9)
+    assert 0 < few < 40
+    assert many - few <= 2 * (9 - 3)

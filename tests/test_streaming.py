@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from optax_rprop import VARIANTS, fit, rprop, streaming_value_and_grad
 from optax_rprop._fit._objective import Evaluation
-from optax_rprop._fit._step import advance, initial_state
+from optax_rprop._fit._step import advance, hold, initial_state
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._streaming import _zero_sums
 
@@ -156,16 +156,17 @@ def test_a_loop_of_ones_own_takes_the_steps_of_fit(variant):
     limits = Limits(target_loss=-1.0, step_tol=1e-3, patience=1000, rtol=1e-4)
     evaluate = streaming_value_and_grad(loss_fn)
     batches = [(X[:10], Y[:10]), (X[10:], Y[10:])]
-    step = jax.jit(lambda s, e: advance(optimizer, limits, s, e))
-    state = initial_state(
-        optimizer, START, Evaluation(jnp.zeros((), "float32"), None, START)
+    zero = jnp.zeros((), "float32")
+    state = initial_state(optimizer, START, Evaluation(zero, None, START))
+    held, packed_as = hold(state, jnp.int32(RUNNING), zero, zero > 0)
+    step = jax.jit(
+        lambda *now: advance(optimizer, limits, packed_as, *now, stop_at=jnp.int32(1000))
     )
-    status = RUNNING
-    while status == RUNNING:
-        loss, grads = evaluate(state.params, batches)
-        state, _, status = step(state, Evaluation(loss, None, grads))
+    while (seen := packed_as.unpack(held.scalars)).status == RUNNING:
+        loss, grads = evaluate(held.arrays["params"], batches)
+        held = step(held, Evaluation(loss, None, grads))
     whole = fit(loss_fn, START, X, Y, optimizer=optimizer, step_tol=1e-3)
-    assert status == whole.status
+    assert seen.status == whole.status
     # A sum over two batches rounds otherwise, which may move the end by a few steps.
-    assert abs(state.num_steps - whole.num_steps) <= 5
-    np.testing.assert_allclose(state.best_loss, whole.loss, rtol=1e-4)
+    assert abs(seen.counts["num_steps"] - whole.num_steps) <= 5
+    np.testing.assert_allclose(seen.counts["best_loss"], whole.loss, rtol=1e-4)

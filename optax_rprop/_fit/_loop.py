@@ -11,10 +11,16 @@ import optax
 from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
-from optax_rprop._fit._packing import packing
-from optax_rprop._fit._record import as_row, blank_history, from_rows, knows_step_sizes
+from optax_rprop._fit._packing import Packing
+from optax_rprop._fit._record import as_row, from_rows, knows_step_sizes
 from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
-from optax_rprop._fit._step import advance, initial_state
+from optax_rprop._fit._step import (
+    Held,
+    advance,
+    hold,
+    initial_state,
+    is_stepping,
+)
 from optax_rprop._fit._stop import RUNNING, Limits, final_status, is_found, reached
 from optax_rprop._leaf import scalar_like
 from optax_rprop._transform._state import smallest_step_size
@@ -102,49 +108,49 @@ class Loop(NamedTuple):
         left = np.iinfo(np.int32).max - first  # that the count has room for
         pause_at = first + jnp.minimum(jnp.asarray(pause_after, jnp.int32), left)
         stop_at = first + jnp.minimum(jnp.asarray(stop_after, jnp.int32), left)
-        pack, unpack = packing(carry)
-        like = blank_history(carry.state, carry.last_loss)
+        held, packed_as = hold(*carry)
+        like = packed_as.unpack(held.scalars).history
 
         def blank(*shape: int) -> jax.Array:
             row = as_row(like)
             return jnp.broadcast_to(row, (*shape, *row.shape))
 
-        def going_on(packed: Any, pause_at: jax.Array) -> jax.Array:
-            carry = unpack(packed)
-            paused = is_stepping(carry, stop_at) & (carry.state.num_steps >= pause_at)
-            unfinished: jax.Array = ~carry.closed & ~paused
+        def going_on(held: Held, pause_at: jax.Array) -> jax.Array:
+            seen = packed_as.unpack(held.scalars)
+            paused = is_stepping(seen, stop_at) & (seen.counts["num_steps"] >= pause_at)
+            unfinished: jax.Array = ~seen.closed & ~paused
             return unfinished
 
-        def block(outer: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-            packed, blocks = outer
-            began = unpack(packed).state.num_steps
+        def block(outer: tuple[Held, jax.Array]) -> tuple[Held, jax.Array]:
+            held, blocks = outer
+            began = packed_as.unpack(held.scalars).counts["num_steps"]
             end = jnp.minimum(pause_at, began + BLOCK)
 
-            def body(inner: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-                packed, rows = inner
-                carry = unpack(packed)
+            def body(inner: tuple[Held, jax.Array]) -> tuple[Held, jax.Array]:
+                held, rows = inner
+                held = self.step(limits, args, packed_as, held, stop_at)
+                seen = packed_as.unpack(held.scalars)
                 # The last pass takes no step, and writes to a row that is not read.
-                taken = carry.state.num_steps - began
-                row = jnp.where(is_stepping(carry, stop_at), taken, BLOCK)
-                carry, seen = self.step(limits, args, carry, stop_at)
-                return pack(carry), _set_row(rows, seen, row)
+                taken = seen.counts["num_steps"] - 1 - began
+                row = jnp.where(seen.closed, BLOCK, taken)
+                return held, _set_row(rows, as_row(seen.history), row)
 
-            packed, rows = jax.lax.while_loop(
-                lambda inner: going_on(inner[0], end), body, (packed, blank(BLOCK + 1))
+            held, rows = jax.lax.while_loop(
+                lambda inner: going_on(inner[0], end), body, (held, blank(BLOCK + 1))
             )
-            return packed, _set_row(blocks, rows[:BLOCK], (began - first) // BLOCK)
+            return held, _set_row(blocks, rows[:BLOCK], (began - first) // BLOCK)
 
-        packed, blocks = jax.lax.while_loop(
+        held, blocks = jax.lax.while_loop(
             lambda outer: going_on(outer[0], pause_at),
             block,
-            (pack(carry), blank(length // BLOCK + 1, BLOCK)),
+            (held, blank(length // BLOCK + 1, BLOCK)),
         )
-        carry = unpack(packed)
-        state, status = carry.state, carry.status
+        counts, status, last_loss, closed, _ = packed_as.unpack(held.scalars)
+        state = FitState(**held.arrays, **counts)
         found = is_found(state.best_loss)
-        status = jnp.where(carry.closed, final_status(limits, state, status), status)
+        status = jnp.where(closed, final_status(limits, state, status), status)
         return Segment(
-            carry=carry._replace(status=status),
+            carry=Carry(state, status, last_loss, closed),
             rows=blocks[:-1].reshape(length, -1),
             like=like,
             num_steps=state.num_steps - first,
@@ -153,26 +159,29 @@ class Loop(NamedTuple):
         )
 
     def step(
-        self, limits: Limits, args: tuple[Any, ...], carry: Carry, stop_at: jax.Array
-    ) -> tuple[Carry, jax.Array]:
-        """Evaluate, and step if there is no reason to stop; the row for the history."""
+        self,
+        limits: Limits,
+        args: tuple[Any, ...],
+        packed_as: Packing,
+        held: Held,
+        stop_at: jax.Array,
+    ) -> Held:
+        """Evaluate, and step if there is no reason to stop."""
 
         def value_fn(params: Any) -> jax.Array:
             return self.objective.loss_and_aux(params, *args)[0]
 
         # The only evaluation in the program, so every step computes the same bits.
-        evaluation = self.objective.evaluate(carry.state.params, args)
-        stepping = is_stepping(carry, stop_at)
-        state, record, status = advance(
+        evaluation = self.objective.evaluate(held.arrays["params"], args)
+        return advance(
             self.optimizer,
             limits,
-            carry.state,
+            packed_as,
+            held,
             evaluation,
-            stepping,
+            stop_at,
             value_fn=value_fn,
         )
-        status = jnp.where(stepping, status, carry.status)
-        return Carry(state, status, evaluation.loss, ~stepping), as_row(record.history)
 
     def smallest_step_size(self, carry: Carry) -> jax.Array | None:
         """The least lower bound of the step sizes; None where step_tol has no meaning."""
@@ -227,11 +236,6 @@ def result_of(segment: Segment) -> FitResult:
         gradient_max=segment.gradient_max,
         last_loss=carry.last_loss,
     )
-
-
-def is_stepping(carry: Carry, stop_at: jax.Array) -> jax.Array:
-    """Whether there is no reason to stop; else the next pass is the last."""
-    return (carry.status == int(RUNNING)) & (carry.state.num_steps < stop_at)
 
 
 def _set_row(rows: jax.Array, row: jax.Array, index: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ It feeds the history, the stop rules and the progress bar.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optax_rprop._fit._joining import joined
+from optax_rprop._fit._packing import vector
 from optax_rprop._fit._result import FitHistory, FitState
 from optax_rprop._leaf import coordinates, scalar_like
 from optax_rprop._transform._gradients import states_and_gradients
 from optax_rprop._transform._state import rprop_states
 
-Arrays = tuple[jax.Array, ...]
+Arrays = tuple[Any, ...]
 
 
 class StepRecord(NamedTuple):
@@ -42,72 +45,142 @@ class StepRecord(NamedTuple):
 
 def largest_gradient(grads: optax.Updates) -> jax.Array:
     """The largest absolute entry of all gradients; NaN where one is NaN."""
-    leaves: list[Arrays] = [
-        (coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size
-    ]
-    largest = [jnp.max(jnp.abs(grad)) for (grad,) in _stack_scalars(leaves)]
+    leaves = [(coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size]
+    largest = [jnp.max(jnp.abs(grad)) for (grad,), _ in joined(leaves)]
     dtype = np.result_type(np.float32, *(x.dtype for x in largest))
     return jnp.max(_stack(largest, dtype))
 
 
-def promised_decrease(leaves: list[Arrays], dtype: Any) -> jax.Array:
-    """How much the step that ``leaves_of_step`` saw would lower a linear loss.
+class StepSums(NamedTuple):
+    """What a step left, over all coordinates that Rprop worked on.
 
-    0 without a step, and where it is not known which gradients Rprop saw.
+    A field is None where there are no step sizes; the last two are also None where a
+    wrapper hides which gradients Rprop saw.
     """
-    promised = [
-        jnp.sum(jnp.where(sign != 0, jnp.abs(grad).astype(size.dtype) * size, 0))
-        for size, grad, _, sign in (leaves if _all_known(leaves) else [])
+
+    log_step_size: jax.Array | None  # the sum of the logarithms
+    step_size_max: jax.Array | None
+    step_size_active: jax.Array | None  # the largest among coordinates with a gradient
+    promised_decrease: jax.Array | None  # how much the step would lower a linear loss
+
+
+def sums_of_step(grads: Any, after: Any, dtype: Any) -> StepSums:
+    """The sums for a step at ``grads`` that left ``after``, a state of the optimizer."""
+    states = states_and_gradients(after, grads)
+    known = all(seen is not None for _, seen in states)
+    leaves: list[Arrays] = []
+    for state, seen in states:
+        trees = [state.step_sizes]
+        if known:
+            trees += [jax.tree.map(coordinates, seen), state.prev_signs]
+        leaves += zip(*map(jax.tree.leaves, trees), strict=True)
+    leaves = [leaf for leaf in leaves if leaf[0].size]
+    if not leaves:
+        return StepSums(None, None, None, None)
+    found = [_sums_of_leaf(leaf, is_joined) for leaf, is_joined in joined(leaves)]
+
+    def over_leaves(reduce: Any, field: str, dtype: Any = np.float32) -> Any:
+        values = [getattr(sums, field) for sums in found]
+        return None if values[0] is None else reduce(_stack(values, dtype))
+
+    return StepSums(
+        log_step_size=over_leaves(jnp.sum, "log_step_size"),
+        step_size_max=over_leaves(jnp.max, "step_size_max"),
+        step_size_active=over_leaves(jnp.max, "step_size_active"),
+        promised_decrease=over_leaves(jnp.sum, "promised_decrease", dtype),
+    )
+
+
+def _sums_of_leaf(leaf: Arrays, is_joined: bool) -> StepSums:
+    size, *rest = leaf
+    sums, bounds = [jnp.log(size)], [size]
+    summed: Any
+    largest: Any
+    if rest:
+        grad, sign = rest
+        grad = jnp.abs(grad).astype(size.dtype)
+        sums.append(jnp.where(sign != 0, grad * size, 0))
+        bounds.append(jnp.where(grad > 0, size, 0))
+    if is_joined:  # small arrays: one reduction of both is faster
+        summed, largest = jnp.sum(jnp.stack(sums), 1), jnp.max(jnp.stack(bounds), 1)
+    else:
+        summed, largest = [*map(jnp.sum, sums)], [*map(jnp.max, bounds)]
+    if not rest:
+        return StepSums(summed[0], largest[0], None, None)
+    return StepSums(summed[0], largest[0], largest[1], summed[1])
+
+
+def num_flips(grads: Any, before: Any, seen_by: Any) -> jax.Array | None:
+    """How many gradients changed their sign; None where they are hidden.
+
+    ``before`` is the optimizer's state that remembers the signs, and ``seen_by`` the one
+    whose bases tell what Rprop sees.
+    """
+    states = zip(rprop_states(before), states_and_gradients(seen_by, grads), strict=True)
+    leaves: list[Arrays] = []
+    for old, (_, seen) in states:
+        if seen is None:
+            return None
+        pair = jax.tree.map(coordinates, seen), old.prev_signs
+        leaves += zip(*map(jax.tree.leaves, pair), strict=True)
+    leaves = [leaf for leaf in leaves if leaf[0].size]
+    changes = [
+        jnp.sum(((grad > 0) & (sign < 0)) | ((grad < 0) & (sign > 0)), dtype=np.int32)
+        for (grad, sign), _ in joined(leaves)
     ]
-    return jnp.sum(_stack(promised, dtype)) if promised else jnp.zeros((), dtype)
+    if not changes:
+        return None
+    return functools.reduce(jnp.add, changes)
+
+
+def num_step_sizes(opt_state: Any) -> int:
+    """How many coordinates Rprop works on."""
+    leaves = (jax.tree.leaves(state.step_sizes) for state in rprop_states(opt_state))
+    return sum(leaf.size for tree in leaves for leaf in tree)
 
 
 def record(
     loss: jax.Array,
     gradient_max: jax.Array,
-    leaves: list[Arrays],
-    after: FitState,
+    flips: jax.Array | None,
+    sums: StepSums,
+    num_coordinates: int,
+    counts: dict[str, jax.Array],
     astray: jax.Array,
     diverged: jax.Array,
 ) -> StepRecord:
-    """The record of the step to ``after``, which ``leaves_of_step`` saw."""
-    sizes = [size for size, *_ in leaves]
-    count = sum(size.size for size in sizes)
-    known = leaves if _all_known(leaves) else []  # with gradients and signs
-    active = [jnp.max(jnp.where(jnp.abs(g) > 0, size, 0)) for size, g, _, _ in known]
-    flips = [
-        # A gradient of 0 or NaN forgets the sign without changing it.
-        jnp.sum((old != 0) & (new != old) & (jnp.abs(g) > 0))
-        for _, g, old, new in known
-    ]
-    history = FitHistory(
-        loss=loss,
-        step_size_mean=_exp_mean([jnp.sum(jnp.log(d)) for d in sizes], count),
-        step_size_max=_max([jnp.max(size) for size in sizes]),
-        flip_fraction=_mean(flips, count),
-    )
+    """The record of a step; ``counts`` are the scalars of the state that it led to."""
+    mean, fraction = sums.log_step_size, flips
+    if mean is not None:
+        mean = jnp.exp(mean / num_coordinates)
+    if fraction is not None:
+        fraction = fraction.astype(np.float32) / num_coordinates
+    history = FitHistory(loss, mean, sums.step_size_max, fraction)
     return StepRecord(
         history=history,
-        first_loss=after.first_loss,
-        best_loss=after.best_loss,
+        first_loss=counts["first_loss"],
+        best_loss=counts["best_loss"],
         gradient_max=gradient_max,
-        best_gradient_max=after.best_gradient_max,
-        stalled_steps=after.stalled_steps,
+        best_gradient_max=counts["best_gradient_max"],
+        stalled_steps=counts["stalled_steps"],
         astray=astray,
         diverged=diverged,
-        step_size_active=_max(active),
+        step_size_active=sums.step_size_active,
     )
 
 
 def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
     """The fields of the history that ``record`` fills, as zeros of the same dtypes."""
 
-    def history(state: FitState, loss: jax.Array) -> FitHistory:
-        leaves = leaves_of_step(state.params, state.opt_state, state.opt_state)
-        gradient_max, no = state.best_gradient_max, jnp.array(False)
-        return record(loss, gradient_max, leaves, state, no, no).history
+    def fields(state: FitState) -> FitHistory:
+        grads, opt_state = state.params, state.opt_state
+        sums = sums_of_step(grads, opt_state, loss.dtype)
+        flips = num_flips(grads, opt_state, opt_state)
+        if flips is not None:
+            flips = flips.astype(np.float32)
+        return FitHistory(loss, sums.log_step_size, sums.step_size_max, flips)
 
-    seen = jax.eval_shape(history, state, loss)
+    seen = jax.eval_shape(fields, state)
     blank: FitHistory = jax.tree.map(
         lambda field: scalar_like(state.params, 0, field.dtype), seen
     )
@@ -118,7 +191,7 @@ def as_row(history: FitHistory) -> jax.Array:
     """The fields of one step as one array; a history is written row by row."""
     fields = jax.tree.leaves(history)
     dtype = functools.reduce(np.promote_types, (field.dtype for field in fields))
-    return _stack(fields, dtype)
+    return vector([field.astype(dtype) for field in fields])
 
 
 def from_rows(rows: Any, like: FitHistory) -> FitHistory:
@@ -132,56 +205,9 @@ def from_rows(rows: Any, like: FitHistory) -> FitHistory:
 
 def knows_step_sizes(state: FitState) -> bool:
     """Whether there are step sizes, and it is known which gradient belongs to each."""
-    leaves = leaves_of_step(state.params, state.opt_state, state.opt_state)
-    return bool(leaves) and _all_known(leaves)
+    states = states_and_gradients(state.opt_state, state.params)
+    return bool(states) and all(seen is not None for _, seen in states)
 
 
-def _all_known(leaves: list[Arrays]) -> bool:
-    return all(len(leaf) > 1 for leaf in leaves)
-
-
-def leaves_of_step(grads: Any, before: Any, after: Any) -> list[Arrays]:
-    """Step sizes, gradient, old and new signs of each leaf that Rprop works on.
-
-    Only the step sizes where a wrapper hides which gradients Rprop saw. ``before`` and
-    ``after`` are the states of the optimizer.
-    """
-    found: list[Arrays] = []
-    states = zip(rprop_states(before), states_and_gradients(after, grads), strict=True)
-    for old, (new, seen) in states:
-        trees = [new.step_sizes]
-        if seen is not None:
-            trees += [jax.tree.map(coordinates, seen), old.prev_signs, new.prev_signs]
-        leaves = zip(*map(jax.tree.leaves, trees), strict=True)
-        found += [leaf for leaf in leaves if leaf[0].size]
-    return _stack_scalars(found)
-
-
-def _stack_scalars(leaves: list[Arrays]) -> list[Arrays]:
-    """The same leaves, all scalars in one vector, because each leaf adds compile time."""
-    groups: dict[Any, list[Arrays]] = {}
-    for index, leaf in enumerate(leaves):
-        scalar = all(x.ndim == 0 for x in leaf)
-        groups.setdefault(tuple(x.dtype for x in leaf) if scalar else index, []).append(
-            leaf
-        )
-    return [
-        group[0] if len(group) == 1 else tuple(map(jnp.stack, zip(*group, strict=True)))
-        for group in groups.values()
-    ]
-
-
-def _stack(scalars: list[jax.Array], dtype: Any = np.float32) -> jax.Array:
+def _stack(scalars: Sequence[jax.Array], dtype: Any = np.float32) -> jax.Array:
     return jnp.stack([scalar.astype(dtype) for scalar in scalars])
-
-
-def _max(scalars: list[jax.Array]) -> jax.Array | None:
-    return jnp.max(_stack(scalars)) if scalars else None
-
-
-def _mean(sums: list[jax.Array], count: int) -> jax.Array | None:
-    return jnp.sum(_stack(sums)) / count if sums else None
-
-
-def _exp_mean(sums: list[jax.Array], count: int) -> jax.Array | None:
-    return jnp.exp(jnp.sum(_stack(sums)) / count) if sums else None

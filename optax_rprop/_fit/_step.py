@@ -8,19 +8,30 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_rprop._fit._objective import Evaluation
+from optax_rprop._fit._packing import Packing, in_one_kernel, packing, written_first
 from optax_rprop._fit._record import (
-    StepRecord,
+    StepSums,
+    blank_history,
     largest_gradient,
-    leaves_of_step,
-    promised_decrease,
+    num_flips,
+    num_step_sizes,
     record,
+    sums_of_step,
 )
-from optax_rprop._fit._result import FitState
-from optax_rprop._fit._stop import Limits, is_found, status_after, update_patience
+from optax_rprop._fit._result import FitHistory, FitState
+from optax_rprop._fit._stop import (
+    RUNNING,
+    Limits,
+    is_found,
+    status_after,
+    update_patience,
+)
 from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
+from optax_rprop._transform._gradients import has_bases
 from optax_rprop._transform._state import rprop_states
 
 # Each loss that is not finite halves Rprop's steps: from 50 to 1e-6 takes 26 of them. A
@@ -29,13 +40,24 @@ MAX_NONFINITE_LOSSES = MAX_RETURNS = 30
 # Rprop is not monotone, but it seldom needs more steps than this to a new best loss.
 MAX_STEPS_ASTRAY = 10
 
+_ARRAYS = "params", "opt_state", "best_params", "best_aux"  # of a FitState
 
-class Outcome(NamedTuple):
-    """What a step led to."""
 
-    state: FitState
-    record: StepRecord
+class Scalars(NamedTuple):
+    """All of a fit that is no array of the parameters', between two passes."""
+
+    counts: dict[str, jax.Array]  # the scalars of its FitState
     status: jax.Array  # RUNNING, or why to stop
+    last_loss: jax.Array  # of the last evaluation
+    closed: jax.Array  # whether that was of the last parameters, after the last step
+    history: FitHistory  # what the last step saw
+
+
+class Held(NamedTuple):
+    """A fit between two passes, as a loop holds it."""
+
+    arrays: dict[str, Any]  # the fields of its FitState that are trees of arrays
+    scalars: Any  # its Scalars, packed
 
 
 def initial_state(
@@ -75,73 +97,103 @@ def initial_state(
     )
 
 
+def hold(
+    state: FitState, status: jax.Array, last_loss: jax.Array, closed: jax.Array
+) -> tuple[Held, Packing]:
+    """The fit as a loop holds it, and how its scalars are packed."""
+    counts = state._asdict()
+    arrays = {name: counts.pop(name) for name in _ARRAYS}
+    history = blank_history(state, last_loss)
+    scalars = Scalars(counts, status, last_loss, closed, history)
+    packed_as = packing(scalars)
+    return Held(arrays, packed_as.pack(scalars)), packed_as
+
+
 def advance(
     optimizer: optax.GradientTransformationExtraArgs,
     limits: Limits,
-    state: FitState,
+    packed_as: Packing,
+    held: Held,
     evaluation: Evaluation,
-    stepping: jax.Array | bool = True,
+    stop_at: jax.Array,
     **extra_args: Any,
-) -> Outcome:
-    """Remember the best, update, go back from where no step should lead, count.
+) -> Held:
+    """Judge the last step; take the next, or go back; count.
 
-    ``evaluation`` is that of ``state.params``. Where ``stepping`` does not hold, the best
-    is remembered and no step is taken. ``extra_args`` are handed to the optimizer beside
-    ``value`` and ``grad``, for example ``value_fn`` for a line search.
+    ``evaluation`` is that of the parameters that are ``held``. With a reason to stop, the
+    best is remembered and no step is taken. ``extra_args`` are handed to the optimizer
+    beside ``value`` and ``grad``, for example ``value_fn`` for a line search.
     """
+    arrays, packed = held
     loss, _, grads = evaluation
+    opt_state = arrays["opt_state"]
+    num_coordinates = num_step_sizes(opt_state)
     gradient_max = largest_gradient(grads)
-    state = _remember_best(state, evaluation, gradient_max)
+    turns = has_bases(opt_state)
+    flips = None if turns else num_flips(grads, opt_state, opt_state)
+    before = packed_as.unpack(packed)
+    always = before.counts["num_steps"] >= 0  # which XLA does not know
+    verdicts = packing((_Verdict(*5 * [always]), before))
+
+    def judge(packed: Any, loss: jax.Array, gradient_max: jax.Array, flips: Any) -> Any:
+        before = packed_as.unpack(packed)
+        state, stepping = FitState(**arrays | before.counts), is_stepping(before, stop_at)
+        verdict = _judge(state, num_coordinates > 0, loss, gradient_max, stepping)
+        return verdicts.pack((verdict, before)), flips
+
+    def count(judged: Any, *seen: Any) -> Any:
+        verdict, before = verdicts.unpack(judged)
+        return packed_as.pack(_count(limits, before, num_coordinates, verdict, *seen))
+
+    # First, so that the changes of signs are counted before the old signs are lost.
+    judged, flips = in_one_kernel(judge, always, packed, loss, gradient_max, flips)
+    verdict, _ = verdicts.unpack(judged)
+    moved = _move(optimizer, arrays, evaluation, verdict, extra_args)
+    moved = written_first(moved)
+    if turns:
+        flips = num_flips(grads, opt_state, moved["opt_state"])
+    sums = sums_of_step(grads, moved["opt_state"], gradient_max.dtype)
+    packed = in_one_kernel(count, always, judged, loss, gradient_max, flips, sums)
+    return Held(moved, packed)
+
+
+def is_stepping(seen: Scalars, stop_at: jax.Array) -> jax.Array:
+    """Whether there is no reason to stop; else the next pass is the last."""
+    return (seen.status == int(RUNNING)) & (seen.counts["num_steps"] < stop_at)
+
+
+class _Verdict(NamedTuple):
+    """What a loss and its gradients say about the step that led to them; all are bool."""
+
+    is_best: jax.Array
+    astray: jax.Array  # steps have led nowhere: go back, and on with shorter ones
+    rejected: jax.Array  # by Rprop, which takes back the step and shortens the next
+    go_back: jax.Array  # to the best
+    stepping: jax.Array
+
+
+def _judge(
+    state: FitState,
+    has_steps: bool,
+    loss: jax.Array,
+    gradient_max: jax.Array,
+    stepping: jax.Array,
+) -> _Verdict:
     finite = jnp.isfinite(loss)
-    has_steps = bool(rprop_states(state.opt_state))
-    may_reject = has_steps & finite
-    astray = may_reject & _is_astray(state, loss, gradient_max)
-    rejected = astray | (may_reject & _is_too_long(state, loss))
-    updates, opt_state = optimizer.update(
-        grads,
-        state.opt_state,
-        state.params,
-        value=jnp.where(rejected, jnp.nan, loss),
-        grad=grads,
-        **extra_args,
-    )
-    params = optax.apply_updates(state.params, updates)
-    leaves = leaves_of_step(grads, state.opt_state, opt_state)
-    promised = promised_decrease(leaves, gradient_max.dtype)
-    # A wrapper may hide the loss from Rprop, which then takes a step of the old length.
-    astray &= promised == 0
-
-    nonfinite_steps = jnp.where(finite, 0, state.nonfinite_steps + 1)
-    if has_steps:
+    is_best = finite & (loss < state.best_loss)
+    if not has_steps:
+        no = jnp.zeros_like(finite)
+        return _Verdict(is_best, no, no, ~finite, stepping)
+    astray = finite & ~is_best & _is_astray(state, loss, gradient_max)
+    return _Verdict(
+        is_best=is_best,
+        astray=astray,
+        rejected=~finite | astray | _is_too_long(state, loss),
         # After one loss that is not finite Rprop has taken its step back. After two
-        # (rprop+ and irprop+ may undo only a part of it) return to the best. After
-        # three, give up.
-        go_back, diverged = astray | (nonfinite_steps > 1), nonfinite_steps > 2
-    else:
-        go_back = diverged = ~finite
-        opt_state = select_tree(finite, opt_state, state.opt_state)
-    params = select_tree(go_back, state.best_params, params)
-    nonfinite_losses = state.nonfinite_losses + (~finite).astype(jnp.int32)
-    diverged |= nonfinite_losses > MAX_NONFINITE_LOSSES
-
-    reference_loss, stalled_steps = update_patience(limits, state, loss)
-    after = state._replace(
-        params=params,
-        opt_state=opt_state,
-        num_steps=state.num_steps + 1,
-        returned_step=jnp.where(astray, state.num_steps, state.returned_step),
-        num_returns=state.num_returns + astray.astype(jnp.int32),
-        prev_loss=jnp.where(finite & ~rejected, loss, state.prev_loss),
-        promised_decrease=promised,
-        reference_loss=reference_loss,
-        stalled_steps=stalled_steps,
-        nonfinite_steps=nonfinite_steps,
-        nonfinite_losses=nonfinite_losses,
+        # (rprop+ and irprop+ may undo only a part of it) return to the best.
+        go_back=astray | (~finite & (state.nonfinite_steps > 0)),
+        stepping=stepping,
     )
-    seen = record(loss, gradient_max, leaves, after, astray, diverged)
-    if stepping is not True:
-        after = select_tree(jnp.asarray(stepping), after, state)
-    return Outcome(after, seen, status_after(limits, seen))
 
 
 def _is_astray(state: FitState, loss: jax.Array, gradient_max: jax.Array) -> jax.Array:
@@ -168,24 +220,91 @@ def _is_too_long(state: FitState, loss: jax.Array) -> jax.Array:
     return (loss > state.first_loss) & (promised > 0) & (rise > promised)
 
 
-def _remember_best(
-    state: FitState, evaluation: Evaluation, gradient_max: jax.Array
-) -> FitState:
-    """The state with its own parameters as the best, where their loss is lower."""
-    loss = evaluation.loss
-    better = jnp.isfinite(loss) & (loss < state.best_loss)
-    here = {
-        "best_params": state.params,
-        "best_loss": loss,
-        "best_aux": evaluation.aux,
-        "best_step": state.num_steps,
-        "best_gradient_max": gradient_max,
-        "nonfinite_losses": 0,
-        "num_returns": 0,
-    }
-    there = {name: getattr(state, name) for name in here}
-    is_first = jnp.isfinite(loss) & ~is_found(state.first_loss)
-    return state._replace(
-        first_loss=jnp.where(is_first, loss, state.first_loss),
-        **select_tree(better, here, there),
+def _move(
+    optimizer: optax.GradientTransformationExtraArgs,
+    arrays: dict[str, Any],
+    evaluation: Evaluation,
+    verdict: _Verdict,
+    extra_args: dict[str, Any],
+) -> dict[str, Any]:
+    """The arrays after the step."""
+    loss, aux, grads = evaluation
+    params, opt_state = arrays["params"], arrays["opt_state"]
+    updates, new_opt_state = optimizer.update(
+        grads,
+        opt_state,
+        params,
+        value=jnp.where(verdict.rejected, jnp.nan, loss),
+        grad=grads,
+        **extra_args,
+    )
+    if not rprop_states(opt_state):  # it may not know of losses that are not finite
+        new_opt_state = select_tree(jnp.isfinite(loss), new_opt_state, opt_state)
+    best_params, best_aux = select_tree(
+        verdict.is_best, (params, aux), (arrays["best_params"], arrays["best_aux"])
+    )
+    new_params = optax.apply_updates(params, updates)
+    new_params = select_tree(verdict.go_back, best_params, new_params)
+    params, opt_state = select_tree(
+        verdict.stepping, (new_params, new_opt_state), (params, opt_state)
+    )
+    moved = params, opt_state, best_params, best_aux
+    return dict(zip(_ARRAYS, moved, strict=True))
+
+
+def _count(
+    limits: Limits,
+    before: Scalars,
+    num_coordinates: int,
+    verdict: _Verdict,
+    loss: jax.Array,
+    gradient_max: jax.Array,
+    flips: jax.Array | None,
+    sums: StepSums,
+) -> Scalars:
+    """The scalars after the step."""
+    is_best, astray, rejected, _, stepping = verdict
+    counts, finite = dict(before.counts), jnp.isfinite(loss)
+
+    def set_where(condition: jax.Array, **new: Any) -> None:
+        counts.update({k: jnp.where(condition, x, counts[k]) for k, x in new.items()})
+
+    set_where(finite & ~is_found(counts["first_loss"]), first_loss=loss)
+    set_where(
+        is_best,
+        best_loss=loss,
+        best_step=counts["num_steps"],
+        best_gradient_max=gradient_max,
+        nonfinite_losses=0,
+        num_returns=0,
+    )
+    promised = sums.promised_decrease
+    if promised is None:
+        promised = jnp.zeros_like(counts["promised_decrease"])
+    stalled = update_patience(limits, counts, loss)
+    # A wrapper may hide the loss from Rprop, which has then promised another step.
+    returns = jnp.where(promised > 0, MAX_RETURNS, counts["num_returns"] + 1)
+    set_where(stepping & astray, returned_step=counts["num_steps"], num_returns=returns)
+    set_where(stepping & finite & ~rejected, prev_loss=loss)
+    set_where(
+        stepping,
+        num_steps=counts["num_steps"] + 1,
+        promised_decrease=promised,
+        reference_loss=stalled[0],
+        stalled_steps=stalled[1],
+        nonfinite_steps=jnp.where(finite, 0, counts["nonfinite_steps"] + 1),
+        nonfinite_losses=counts["nonfinite_losses"] + (~finite).astype(np.int32),
+    )
+    # After three losses in a row that were not finite, give up.
+    diverged = counts["nonfinite_steps"] > (2 if num_coordinates else 0)
+    diverged |= counts["nonfinite_losses"] > MAX_NONFINITE_LOSSES
+    seen = record(
+        loss, gradient_max, flips, sums, num_coordinates, counts, astray, diverged
+    )
+    return Scalars(
+        counts=counts,
+        status=jnp.where(stepping, status_after(limits, seen), before.status),
+        last_loss=loss,
+        closed=~stepping,
+        history=seen.history,
     )

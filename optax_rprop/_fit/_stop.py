@@ -43,15 +43,15 @@ def final_status(limits: Limits, state: FitState, status: jax.Array) -> jax.Arra
 
 
 def update_patience(
-    limits: Limits, state: FitState, loss: jax.Array
+    limits: Limits, counts: dict[str, jax.Array], loss: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The reference loss, and the steps since a loss last improved on it by ``rtol``."""
-    reference = state.reference_loss
+    reference = counts["reference_loss"]
     margin = jnp.asarray(limits.rtol, loss.dtype) * jnp.abs(reference)
     improved = jnp.isfinite(loss) & (loss < reference - margin)
     return (
         jnp.where(improved, loss, reference),
-        jnp.where(improved, 0, state.stalled_steps + 1),
+        jnp.where(improved, 0, counts["stalled_steps"] + 1),
     )
 
 

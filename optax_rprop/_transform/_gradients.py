@@ -31,6 +31,11 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     return found
 
 
+def has_bases(opt_state: Any) -> bool:
+    """Whether a basis decides what Rprop sees; then only the state after tells."""
+    return bool(nodes(opt_state, lambda node: isinstance(node, EigenbasisState)))
+
+
 def _has_gradients(state: Any) -> bool:
     return is_rprop(state) or isinstance(state, EigenbasisState)
 

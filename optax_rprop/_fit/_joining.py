@@ -1,0 +1,36 @@
+"""Small arrays as one vector: each array of its own costs kernels and compile time."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# Longer arrays stay as they are: on a CPU the vector is a copy.
+LONGEST = 2**18
+
+
+def joined(leaves: list[tuple[Any, ...]]) -> list[tuple[tuple[Any, ...], bool]]:
+    """The leaves, each of some arrays of one shape, with all small ones as one.
+
+    And whether each is such a one; its arrays are vectors. Leaves of other dtypes, and
+    those that lie on an explicit mesh axis, are not joined with the rest.
+    """
+    groups: dict[Any, list[tuple[Any, ...]]] = {}
+    for index, leaf in enumerate(leaves):
+        alone = leaf[0].size > LONGEST or any(map(_is_placed, leaf))
+        kind = index if alone else tuple(x.dtype for x in leaf)
+        groups.setdefault(kind, []).append(leaf)
+    return [
+        (tuple(map(_vector, zip(*group, strict=True))), True)
+        if len(group) > 1
+        else (group[0], False)
+        for group in groups.values()
+    ]
+
+
+def _vector(arrays: tuple[jax.Array, ...]) -> jax.Array:
+    return jnp.concatenate([array.ravel() for array in arrays])
+
+
+def _is_placed(array: jax.Array) -> bool:
+    return any(part is not None for part in jax.typeof(array).sharding.spec)
