@@ -65,7 +65,7 @@ def step_leaf(
         step = take_back(step, shrunk, rejected)
 
     new_sign = step.sign
-    if step.undo is None:
+    if step.undo is None or rule.step:
         new_sign = _written_after(step.step_size, new_sign)
     # The table in _rule.py moves by -s*D'. Here the update points up the gradient, and
     # scale(-1) in the chain negates it: so it is +s*D', and an undo is -p*D.
@@ -80,8 +80,10 @@ def _written_after(step_size: jax.Array, sign: jax.Array) -> jax.Array:
     """``sign``, made to depend on ``step_size``, so that XLA writes it second.
 
     Both read the old sign; without an order XLA's CPU backend copies it, one byte per
-    parameter. The dependency changes no value: the sign bit of a step size is 0. It helps
-    only without ``value=``, since an undo reads the old values anyway.
+    parameter. The dependency changes no value: the sign bit of a step size is 0. There it
+    helps only without ``value=``, since an undo reads the old values anyway. A GPU needs
+    it for ``rprop-`` with ``value=``: a new sign that does not depend on the old one is
+    not written into its place as long as something else reads that.
     """
     num_bits = 8 * step_size.dtype.itemsize
     bits = jax.lax.bitcast_convert_type(step_size, f"uint{num_bits}")
