@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import optax
 
+from optax_rprop._fit import _printing
+
 _NOISE = (
     " A flip fraction in the history that stays near one half (one third with the rules "
     "that forget the sign at a change) means noise: fit to all of the data, not to "
@@ -111,6 +113,10 @@ class FitHistory(NamedTuple):
     step_size_max: Series | None
     flip_fraction: Series | None
 
+    def __repr__(self) -> str:
+        """From where to where each series went."""
+        return _printing.history(self)
+
 
 class FitState(NamedTuple):
     """All that a fit needs to go on as though it had never stopped.
@@ -158,6 +164,10 @@ class FitState(NamedTuple):
     nonfinite_steps: jax.Array
     nonfinite_losses: jax.Array
 
+    def __repr__(self) -> str:
+        """The steps taken, the best loss and the shapes."""
+        return _printing.state(self)
+
 
 class FitResult(NamedTuple):
     """What :func:`fit` found.
@@ -190,3 +200,7 @@ class FitResult(NamedTuple):
     best_step: int | jax.Array = 0
     gradient_max: jax.Array | None = None
     last_loss: jax.Array | None = None
+
+    def __repr__(self) -> str:
+        """Why it ended, and from where to where it went; one line for a batch."""
+        return _printing.result(self, FitStatus)
