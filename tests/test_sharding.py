@@ -21,6 +21,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from optax_rprop import fit, rprop
+from optax_rprop._fit import _drive
 
 COLLECTIVES = (
     "all-gather",
@@ -269,3 +270,31 @@ def test_only_loss_and_gradient_are_reduced(make):
             assert operation == "all-reduce"
             assert set(re.findall(r"f32\[[\d,]*\](?:\{[\d,]+\})?", reduced)) <= shapes
             assert not re.search(r"(s32|pred|s8|u8)\[", reduced)
+
+
+def test_sharded_parameters_are_gathered_for_the_loss_alone(monkeypatch):
+    """Small arrays are not summed up as one where each would have to be gathered."""
+    mesh, tx = mesh_of(AxisType.Auto), rprop()
+    place = NamedSharding(mesh, P("x"))
+    params = jax.device_put({"a": jnp.ones((8, 16)), "b": jnp.ones((16, 8))}, place)
+
+    def loss(params):
+        return jnp.mean((params["a"] @ params["b"]) ** 2)
+
+    programs = []
+
+    class Recorded(_drive.Programs):
+        def __init__(self, loop):
+            super().__init__(loop)
+            run = self.run
+
+            def recorded(*args):
+                programs.append(run.lower(*args).compile().as_text())
+                return run(*args)
+
+            self.run = recorded
+
+    monkeypatch.setattr(_drive, "Programs", Recorded)
+    fit(loss, params, optimizer=tx, max_steps=5)
+    gathers = [x for x in collectives(programs[0]) if x[1] == "all-gather"]
+    assert 0 < len(gathers) <= 2

@@ -34,7 +34,11 @@ class Programs:
             lambda carry: loop().smallest_step_size(carry), keep_unused=True
         )
         self.run = jax.jit(
-            lambda *args: loop().run(*args, length=SEGMENT), donate_argnums=2
+            lambda together, *args: (
+                loop()._replace(together=together).run(*args, length=SEGMENT)
+            ),
+            static_argnums=0,
+            donate_argnums=3,
         )
         self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5, 6))
 
@@ -96,6 +100,10 @@ def run_on_host(
     Returns None, without a step, if the loss closes over traced values.
     """
     num_steps, chunk = 0, SEGMENT if report is None else 1
+    # To sum up arrays together that are spread over devices, each would be gathered.
+    together = is_traced(carry.state.params) or all(
+        leaf.is_fully_replicated for leaf in jax.tree.leaves(carry.state.params)
+    )
     written: list[FitHistory] = []
     reported = -math.inf
     with deferred_interrupt(report is not None) as interrupted:
@@ -104,7 +112,7 @@ def run_on_host(
             stopped = interrupted()
             left = 0 if stopped else max_steps - num_steps
             chunk = min(chunk, SEGMENT, left)
-            segment = programs.run(limits, args, carry, chunk, left)
+            segment = programs.run(together, limits, args, carry, chunk, left)
             if is_traced(segment.num_steps):
                 return None
             carry = segment.carry

@@ -9,15 +9,18 @@ import jax.numpy as jnp
 LONGEST = 2**18
 
 
-def joined(leaves: list[tuple[Any, ...]]) -> list[tuple[tuple[Any, ...], bool]]:
+def joined(
+    leaves: list[tuple[Any, ...]], together: bool = True
+) -> list[tuple[tuple[Any, ...], bool]]:
     """The leaves, each of some arrays of one shape, with all small ones as one.
 
     And whether each is such a one; its arrays are vectors. Leaves of other dtypes, and
-    those that lie on an explicit mesh axis, are not joined with the rest.
+    those that lie on an explicit mesh axis, are not joined with the rest; none are unless
+    ``together``.
     """
     groups: dict[Any, list[tuple[Any, ...]]] = {}
     for index, leaf in enumerate(leaves):
-        alone = leaf[0].size > LONGEST or any(map(_is_placed, leaf))
+        alone = not together or leaf[0].size > LONGEST or any(map(_is_placed, leaf))
         kind = index if alone else tuple(x.dtype for x in leaf)
         groups.setdefault(kind, []).append(leaf)
     return [

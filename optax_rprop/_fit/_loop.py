@@ -55,6 +55,7 @@ class Loop(NamedTuple):
 
     objective: Objective
     optimizer: optax.GradientTransformationExtraArgs
+    together: bool = True  # no array is spread over devices, as far as is known
 
     def start(
         self,
@@ -180,6 +181,7 @@ class Loop(NamedTuple):
             held,
             evaluation,
             stop_at,
+            self.together,
             value_fn=value_fn,
         )
 

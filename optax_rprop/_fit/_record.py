@@ -43,10 +43,10 @@ class StepRecord(NamedTuple):
         return jnp.asarray(self.history.loss)
 
 
-def largest_gradient(grads: optax.Updates) -> jax.Array:
+def largest_gradient(grads: optax.Updates, together: bool = True) -> jax.Array:
     """The largest absolute entry of all gradients; NaN where one is NaN."""
     leaves = [(coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size]
-    largest = [jnp.max(jnp.abs(grad)) for (grad,), _ in joined(leaves)]
+    largest = [jnp.max(jnp.abs(grad)) for (grad,), _ in joined(leaves, together)]
     dtype = np.result_type(np.float32, *(x.dtype for x in largest))
     return jnp.max(_stack(largest, dtype))
 
@@ -64,7 +64,7 @@ class StepSums(NamedTuple):
     promised_decrease: jax.Array | None  # how much the step would lower a linear loss
 
 
-def sums_of_step(grads: Any, after: Any, dtype: Any) -> StepSums:
+def sums_of_step(grads: Any, after: Any, dtype: Any, together: bool = True) -> StepSums:
     """The sums for a step at ``grads`` that left ``after``, a state of the optimizer."""
     states = states_and_gradients(after, grads)
     known = all(seen is not None for _, seen in states)
@@ -77,7 +77,7 @@ def sums_of_step(grads: Any, after: Any, dtype: Any) -> StepSums:
     leaves = [leaf for leaf in leaves if leaf[0].size]
     if not leaves:
         return StepSums(None, None, None, None)
-    found = [_sums_of_leaf(leaf, is_joined) for leaf, is_joined in joined(leaves)]
+    found = [_sums_of_leaf(*leaf) for leaf in joined(leaves, together)]
 
     def over_leaves(reduce: Any, field: str, dtype: Any = np.float32) -> Any:
         values = [getattr(sums, field) for sums in found]
@@ -110,7 +110,9 @@ def _sums_of_leaf(leaf: Arrays, is_joined: bool) -> StepSums:
     return StepSums(summed[0], largest[0], largest[1], summed[1])
 
 
-def num_flips(grads: Any, before: Any, seen_by: Any) -> jax.Array | None:
+def num_flips(
+    grads: Any, before: Any, seen_by: Any, together: bool = True
+) -> jax.Array | None:
     """How many gradients changed their sign; None where they are hidden.
 
     ``before`` is the optimizer's state that remembers the signs, and ``seen_by`` the one
@@ -126,7 +128,7 @@ def num_flips(grads: Any, before: Any, seen_by: Any) -> jax.Array | None:
     leaves = [leaf for leaf in leaves if leaf[0].size]
     changes = [
         jnp.sum(((grad > 0) & (sign < 0)) | ((grad < 0) & (sign > 0)), dtype=np.int32)
-        for (grad, sign), _ in joined(leaves)
+        for (grad, sign), _ in joined(leaves, together)
     ]
     if not changes:
         return None

@@ -116,21 +116,23 @@ def advance(
     held: Held,
     evaluation: Evaluation,
     stop_at: jax.Array,
+    together: bool = True,
     **extra_args: Any,
 ) -> Held:
     """Judge the last step; take the next, or go back; count.
 
     ``evaluation`` is that of the parameters that are ``held``. With a reason to stop, the
-    best is remembered and no step is taken. ``extra_args`` are handed to the optimizer
-    beside ``value`` and ``grad``, for example ``value_fn`` for a line search.
+    best is remembered and no step is taken. Small arrays are summed up ``together``.
+    ``extra_args`` are handed to the optimizer beside ``value`` and ``grad``, for example
+    ``value_fn`` for a line search.
     """
     arrays, packed = held
     loss, _, grads = evaluation
     opt_state = arrays["opt_state"]
     num_coordinates = num_step_sizes(opt_state)
-    gradient_max = largest_gradient(grads)
+    gradient_max = largest_gradient(grads, together)
     turns = has_bases(opt_state)
-    flips = None if turns else num_flips(grads, opt_state, opt_state)
+    flips = None if turns else num_flips(grads, opt_state, opt_state, together)
     before = packed_as.unpack(packed)
     always = before.counts["num_steps"] >= 0  # which XLA does not know
     verdicts = packing((_Verdict(*5 * [always]), before))
@@ -151,8 +153,8 @@ def advance(
     moved = _move(optimizer, arrays, evaluation, verdict, extra_args)
     moved = written_first(moved)
     if turns:
-        flips = num_flips(grads, opt_state, moved["opt_state"])
-    sums = sums_of_step(grads, moved["opt_state"], gradient_max.dtype)
+        flips = num_flips(grads, opt_state, moved["opt_state"], together)
+    sums = sums_of_step(grads, moved["opt_state"], gradient_max.dtype, together)
     packed = in_one_kernel(count, always, judged, loss, gradient_max, flips, sums)
     return Held(moved, packed)
 
