@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# Longer arrays stay as they are: on a CPU the vector is a copy.
-LONGEST = 2**18
+# No vector is longer, since it is a copy; on a large model the kernels don't matter.
+LONGEST = 2**20
 
 
 def joined(
@@ -14,14 +14,19 @@ def joined(
 ) -> list[tuple[tuple[Any, ...], bool]]:
     """The leaves, each of some arrays of one shape, with all small ones as one.
 
-    And whether each is such a one; its arrays are vectors. Leaves of other dtypes, and
-    those that lie on an explicit mesh axis, are not joined with the rest; none are unless
-    ``together``.
+    And whether each is such a one; its arrays are vectors. Leaves of other dtypes, those
+    that would make a vector too long, and those that lie on an explicit mesh axis are not
+    joined with the rest; none are unless ``together``.
     """
     groups: dict[Any, list[tuple[Any, ...]]] = {}
+    lengths: dict[Any, int] = {}
     for index, leaf in enumerate(leaves):
-        alone = not together or leaf[0].size > LONGEST or any(map(_is_placed, leaf))
-        kind = index if alone else tuple(x.dtype for x in leaf)
+        kind: Any = tuple(x.dtype for x in leaf)
+        length = lengths.get(kind, 0) + leaf[0].size
+        if not together or length > LONGEST or any(map(_is_placed, leaf)):
+            kind = index
+        else:
+            lengths[kind] = length
         groups.setdefault(kind, []).append(leaf)
     return [
         (tuple(map(_vector, zip(*group, strict=True))), True)
