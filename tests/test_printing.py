@@ -11,6 +11,7 @@ def square(params):
     return sum(jnp.sum(p**2) for p in jax.tree.leaves(params))
 
 
+FLOAT = jnp.result_type(float)  # with x64 float64
 START = {"w": jnp.full((2, 3), 0.5), "b": jnp.zeros(())}
 
 
@@ -24,7 +25,7 @@ def test_a_result():
         f"loss        1.5 -> {result.loss:.4g} at the best, after step 4",
         f"gradient    {result.gradient_max:.4g} at most, there",
         f"step sizes  {first:.4g} -> {last:.4g}",
-        "parameters  7 numbers: ['b'] float32[], ['w'] float32[2,3]",
+        f"parameters  7 numbers: ['b'] {FLOAT}[], ['w'] {FLOAT}[2,3]",
     ]
     assert str(result) == repr(result)
 
@@ -45,7 +46,7 @@ def test_a_history_and_a_state():
     assert repr(result.last).split("\n  ") == [
         "FitState after 5 steps",
         f"best loss   {result.loss:.4g}, after step 4",
-        "parameters  7 numbers: ['b'] float32[], ['w'] float32[2,3]",
+        f"parameters  7 numbers: ['b'] {FLOAT}[], ['w'] {FLOAT}[2,3]",
     ]
 
 
@@ -59,8 +60,8 @@ def test_without_a_history_a_gradient_or_a_finite_loss():
 def test_many_parameters_are_counted():
     params = {f"p{i}": jnp.ones(i + 1) for i in range(9)}
     last = repr(fit(square, params, max_steps=1)).split("\n  ")[-1]
-    assert last.startswith("parameters  45 numbers: ['p0'] float32[1], ")
-    assert last.endswith("['p5'] float32[6], and 3 more")
+    assert last.startswith(f"parameters  45 numbers: ['p0'] {FLOAT}[1], ")
+    assert last.endswith(f"['p5'] {FLOAT}[6], and 3 more")
 
 
 def test_a_batch_is_one_line():
@@ -77,14 +78,14 @@ def test_a_batch_is_one_line():
 def test_what_has_no_values_prints_its_shapes():
     """Tracers, shapes and whatever a tree may be mapped to; nothing of it raises."""
     shapes = jax.eval_shape(lambda start: fit(square, start), START)
-    assert repr(shapes).startswith("FitResult(params=dict, loss=float32[], num_steps=")
+    assert repr(shapes).startswith(f"FitResult(params=dict, loss={FLOAT}[], num_steps=")
     assert repr(shapes.last).startswith("FitState(params=dict, opt_state=tuple, ")
-    assert repr(shapes.history).startswith("FitHistory(loss=float32[1000], ")
+    assert repr(shapes.history).startswith(f"FitHistory(loss={FLOAT}[1000], ")
 
     @jax.jit
     def traced(start):
         assert repr(fit(square, start)).startswith(
-            "FitResult(params=dict, loss=float32[]"
+            f"FitResult(params=dict, loss={FLOAT}[]"
         )
         return start
 
