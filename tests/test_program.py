@@ -167,4 +167,5 @@ def test_a_fit_adds_two_passes_for_each_array_and_otherwise_a_fixed_number():
 
     few, many = added(3), added(9)
     assert 0 < few < 40
-    assert many - few <= 2 * (9 - 3)
+    before_0_10 = jax.__version_info__ < (0, 10)  # one more in all
+    assert many - few <= 2 * (9 - 3) + before_0_10

@@ -86,6 +86,8 @@ def vector(scalars: list[jax.Array]) -> jax.Array:
     XLA's CPU backend takes a kernel for every entry that it concatenates, and one for all
     that it selects.
     """
+    if any(map(varying_axes, scalars)):
+        return jnp.stack(scalars)  # to select fails under vmap inside shard_map
     index = jax.lax.iota(np.int32, len(scalars))
     entries = jnp.broadcast_to(scalars[0], len(scalars))
     for i, scalar in enumerate(scalars[1:], 1):
