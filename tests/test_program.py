@@ -102,13 +102,8 @@ def arrays_made_in_a_loop(compiled, size):
     return collections.Counter(max(made, key=len))
 
 
-@pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
-def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx):
-    """Not the parameters, nor the best, nor the gradients: only the optimizer's state."""
-    params, data = jnp.zeros(N, "float32"), jnp.ones(N, "float32")
-
-    def loss(params, data):
-        return jnp.mean((params - data) ** 2)
+def bare_and_fitted(loss, tx, params, data):
+    """The compiled programs of a bare loop and of a fit."""
 
     def bare(params, data, num_steps):
         def body(_, carry):
@@ -122,8 +117,22 @@ def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx):
     def fitted(params, data):
         return fit(loss, params, data, optimizer=tx, max_steps=500)
 
-    by_hand = arrays_made_in_a_loop(jax.jit(bare).lower(params, data, 500).compile(), N)
-    whole = arrays_made_in_a_loop(jax.jit(fitted).lower(params, data).compile(), N)
+    by_hand = jax.jit(bare).lower(params, data, 500).compile()
+    return by_hand, jax.jit(fitted).lower(params, data).compile()
+
+
+@pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
+def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx):
+    """Not the parameters, nor the best, nor the gradients: only the optimizer's state."""
+    params, data = jnp.zeros(N, "float32"), jnp.ones(N, "float32")
+
+    def loss(params, data):
+        return jnp.mean((params - data) ** 2)
+
+    by_hand, whole = (
+        arrays_made_in_a_loop(program, N)
+        for program in bare_and_fitted(loss, tx, params, data)
+    )
     assert whole["fusion"] > by_hand["fusion"] > 0  # it is the loops that we read
     before_0_10 = jax.__version_info__ < (0, 10)  # one copy more of the 8-bit codes
     assert whole["copy"] <= by_hand["copy"] + before_0_10
@@ -147,22 +156,9 @@ def test_a_fit_adds_two_passes_for_each_array_and_otherwise_a_fixed_number():
     def loss(params, x):
         return sum(jnp.sum((p - x) ** 2) for p in params)
 
-    def bare(params, x, num_steps):
-        def body(_, carry):
-            params, state = carry
-            value, grads = jax.value_and_grad(loss)(params, x)
-            updates, state = tx.update(grads, state, params, value=value)
-            return optax.apply_updates(params, updates), state
-
-        return jax.lax.fori_loop(0, num_steps, body, (params, tx.init(params)))
-
-    def fitted(params, x):
-        return fit(loss, params, x, optimizer=tx, max_steps=500)
-
     def added(num_arrays):
         params = [jnp.zeros(40 + i) for i in range(num_arrays)]
-        by_hand = jax.jit(bare).lower(params, 1.0, 500).compile()
-        whole = jax.jit(fitted).lower(params, 1.0).compile()
+        by_hand, whole = bare_and_fitted(loss, tx, params, 1.0)
         return kernels_of_a_step(whole) - kernels_of_a_step(by_hand)
 
     few, many = added(3), added(9)
