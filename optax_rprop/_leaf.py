@@ -77,6 +77,11 @@ def varying_axes(leaf: Any) -> Any:
     return getattr(aval, "vma", None) if manual is None else manual.varying
 
 
+def is_on_an_axis(array: Any) -> bool:
+    """Whether the type of an array says that it is split over an explicit mesh axis."""
+    return any(part is not None for part in jax.typeof(array).sharding.spec)
+
+
 def step_size_dtype(param_dtype: Any) -> Any:
     """Float32, or the real dtype of the parameter where that is wider."""
     real = finfo(param_dtype).dtype

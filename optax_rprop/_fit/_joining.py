@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from optax_rprop._leaf import is_on_an_axis
+
 # No vector is longer, since it is a copy; on a large model the kernels don't matter.
 LONGEST = 2**20
 
@@ -23,7 +25,7 @@ def joined(
     for index, leaf in enumerate(leaves):
         kind: Any = tuple(x.dtype for x in leaf)
         length = lengths.get(kind, 0) + leaf[0].size
-        if not together or length > LONGEST or any(map(_is_placed, leaf)):
+        if not together or length > LONGEST or any(map(is_on_an_axis, leaf)):
             kind = index
         else:
             lengths[kind] = length
@@ -38,7 +40,3 @@ def joined(
 
 def _vector(arrays: tuple[jax.Array, ...]) -> jax.Array:
     return jnp.concatenate([array.ravel() for array in arrays])
-
-
-def _is_placed(array: jax.Array) -> bool:
-    return any(part is not None for part in jax.typeof(array).sharding.spec)

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from optax_rprop._leaf import (
     coordinates,
     from_coordinates,
+    is_on_an_axis,
     shape_of_coordinates,
     step_size_dtype,
     varying_like,
@@ -151,18 +152,14 @@ def _num_coordinates(leaf: Any) -> int:
 
 def _replicated(array: jax.Array) -> jax.Array:
     """The array on no explicit axis: products along a sharded axis have no type."""
-    sharding = jax.typeof(array).sharding
-    if all(part is None for part in sharding.spec):
+    if not is_on_an_axis(array):
         return array
     nowhere = PartitionSpec()  # type: ignore[no-untyped-call]
-    return _on(NamedSharding(sharding.mesh, nowhere), array)
+    return _on(NamedSharding(jax.typeof(array).sharding.mesh, nowhere), array)
 
 
 def _placed_like(like: Any, array: jax.Array) -> jax.Array:
-    sharding = jax.typeof(like).sharding
-    if all(part is None for part in sharding.spec):
-        return array
-    return _on(sharding, array)
+    return _on(jax.typeof(like).sharding, array) if is_on_an_axis(like) else array
 
 
 def _on(sharding: NamedSharding, array: jax.Array) -> jax.Array:
