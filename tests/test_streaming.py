@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from optax_rprop import VARIANTS, fit, rprop, streaming_value_and_grad
 from optax_rprop._fit._objective import Evaluation
+from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._step import advance, hold, initial_state
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._streaming import _zero_sums
@@ -158,11 +159,9 @@ def test_a_loop_of_ones_own_takes_the_steps_of_fit(variant):
     batches = [(X[:10], Y[:10]), (X[10:], Y[10:])]
     zero = jnp.zeros((), "float32")
     state = initial_state(optimizer, START, Evaluation(zero, None, START))
-    held, packed_as = hold(state, jnp.int32(RUNNING), zero, zero > 0)
-    step = jax.jit(
-        lambda *now: advance(optimizer, limits, packed_as, *now, stop_at=jnp.int32(1000))
-    )
-    while (seen := packed_as.unpack(held.scalars)).status == RUNNING:
+    held = hold(state, jnp.int32(RUNNING), zero, zero > 0)
+    step = jax.jit(lambda *now: advance(optimizer, limits, *now, stop_at=jnp.int32(1000)))
+    while (seen := unpack(held.scalars)).status == RUNNING:
         loss, grads = evaluate(held.arrays["params"], batches)
         held = step(held, Evaluation(loss, None, grads))
     whole = fit(loss_fn, START, X, Y, optimizer=optimizer, step_tol=1e-3)

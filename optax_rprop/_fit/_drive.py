@@ -1,5 +1,6 @@
 """The loop from the host: what is compiled, and the calls of it."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -11,11 +12,13 @@ import numpy as np
 import optax
 
 from optax_rprop._checks import is_traced
-from optax_rprop._fit._loop import BLOCK, Carry, Loop, result_of
+from optax_rprop._fit._loop import BLOCK, Loop, result_of
 from optax_rprop._fit._objective import Objective
+from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._progress import Report, deferred_interrupt
 from optax_rprop._fit._record import from_rows
 from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
+from optax_rprop._fit._step import Held, Scalars
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._kept import is_constant, kept_with
 
@@ -31,7 +34,7 @@ class Programs:
         self._start = jax.jit(lambda *args: loop().start(*args))
         # Its result is a constant, which lies on the devices of its unused arguments.
         self._smallest = jax.jit(
-            lambda carry: loop().smallest_step_size(carry), keep_unused=True
+            lambda held: loop().smallest_step_size(held), keep_unused=True
         )
         self.run = jax.jit(
             lambda together, *args: (
@@ -42,24 +45,24 @@ class Programs:
         )
         self.whole = jax.jit(lambda *args: loop().whole(*args), static_argnums=(4, 5, 6))
 
-    def start(self, limits: Limits, params: Any, args: Any, resume: Any) -> Carry:
-        """The carry before the first step, on the devices of the parameters."""
+    def start(self, limits: Limits, params: Any, args: Any, resume: Any) -> Held:
+        """The fit before the first step, on the devices of the parameters."""
         sharded = not is_traced(params) and any(
             isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
             for leaf in jax.tree.leaves(params)
         )
         if not sharded:
-            compiled: Carry = self._start(limits, params, args, resume)
+            compiled: Held = self._start(limits, params, args, resume)
             return compiled
         # XLA places a program's constants where it likes; eager ones lie like their leaf.
         # Copies, since an optimizer's init may return one array twice, or the user's own.
-        carry: Carry = self._loop().start(limits, params, args, resume)
-        copied: Carry = jax.tree.map(jnp.copy, carry)
+        held: Held = self._loop().start(limits, params, args, resume)
+        copied: Held = jax.tree.map(jnp.copy, held)
         return copied
 
-    def smallest_step_size(self, carry: Carry) -> float | None:
+    def smallest_step_size(self, held: Held) -> float | None:
         """The lower bound of the step sizes; None where step_tol has no meaning."""
-        smallest = self._smallest(carry)
+        smallest = self._smallest(held)
         return None if smallest is None else smallest.item()
 
 
@@ -88,7 +91,7 @@ def run_on_host(
     programs: Programs,
     limits: Limits,
     args: tuple[Any, ...],
-    carry: Carry,
+    held: Held,
     max_steps: int,
     with_history: bool,
     report: Report | None,
@@ -99,10 +102,11 @@ def run_on_host(
     history, its number of steps and its reports. So all take the same steps, bit for bit.
     Returns None, without a step, if the loss closes over traced values.
     """
+    first = _scalars_of(held).counts["num_steps"].item()
     num_steps, chunk = 0, SEGMENT if report is None else 1
     # To sum up arrays together that are spread over devices, each would be gathered.
-    together = is_traced(carry.state.params) or all(
-        leaf.is_fully_replicated for leaf in jax.tree.leaves(carry.state.params)
+    together = is_traced(held.arrays["params"]) or all(
+        leaf.is_fully_replicated for leaf in jax.tree.leaves(held.arrays["params"])
     )
     written: list[FitHistory] = []
     reported = -math.inf
@@ -112,37 +116,49 @@ def run_on_host(
             stopped = interrupted()
             left = 0 if stopped else max_steps - num_steps
             chunk = min(chunk, SEGMENT, left)
-            segment = programs.run(together, limits, args, carry, chunk, left)
-            if is_traced(segment.num_steps):
+            segment = programs.run(together, limits, args, held, chunk, left)
+            if is_traced(segment.loss):
                 return None
-            carry = segment.carry
-            taken = segment.num_steps.item()
+            held = segment.held
+            seen = _scalars_of(held)
+            taken = seen.counts["num_steps"].item() - first - num_steps
             num_steps += taken
-            closed = carry.closed.item()
+            closed = seen.closed.item()
             if with_history or report is not None:
-                seen = from_rows(np.asarray(segment.rows)[:taken], segment.like)
-                written.append(seen)
+                series = from_rows(np.asarray(segment.rows)[:taken], seen.history)
+                written.append(series)
             now = time.perf_counter()
             # Twice or half as many steps at a time, to keep to the time of a report.
             chunk = chunk * 2 if now - began < _SECONDS_PER_REPORT else chunk // 2 or 1
             due = closed or now - reported >= _SECONDS_PER_REPORT
             if report is not None and taken and due:
                 reported = now
-                size = seen.step_size_mean
+                size = series.step_size_mean
                 step_size = None if size is None else size[-1].item()
-                report(num_steps, seen.loss[-1].item(), step_size)
+                report(num_steps, series.loss[-1].item(), step_size)
             if closed:
                 break
-        result = result_of(segment)
-        status = FitStatus(carry.status.item())
+        status = FitStatus(seen.status.item())
         if status is RUNNING and stopped:
             status = FitStatus.INTERRUPTED
-        return result._replace(
-            num_steps=num_steps,
-            status=status,
-            history=_join(written, max_steps) if with_history else None,
-            best_step=carry.state.best_step.item(),
+        history = _join(written, max_steps) if with_history else None
+        counts = _placed_like(held.scalars, seen.counts)
+        result = result_of(
+            segment, seen._replace(counts=counts), num_steps, status, history
         )
+        return result._replace(best_step=seen.counts["best_step"].item())
+
+
+def _scalars_of(held: Held) -> Scalars:
+    """The scalars, as NumPy's: read in one piece, and on no device."""
+    scalars: Scalars = unpack(jax.tree.map(np.asarray, held.scalars))
+    return scalars
+
+
+@functools.partial(jax.jit, keep_unused=True)
+def _placed_like(arrays: Any, tree: Any) -> Any:
+    """The tree on the devices of the arrays, in one call."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 def _join(written: list[FitHistory], length: int) -> FitHistory:

@@ -165,16 +165,16 @@ def fit(
     shown = None if step_tol is None else _checks.shown(limits.step_tol)
 
     if not is_traced((params, args, limits, resume)):
-        carry = programs.start(limits, params, args, resume)
+        held = programs.start(limits, params, args, resume)
         # A loss or an optimizer that holds traced values shows in what it returns.
-        if not is_traced(carry):
+        if not is_traced(held):
             check_values("fit", _checks.SAME, resume)
             if step_tol is not None:
-                smallest = programs.smallest_step_size(carry)
+                smallest = programs.smallest_step_size(held)
                 _checks.step_tol_can_be_met(limits.step_tol, smallest, shown)
             with reporter(progress, max_steps) as report:
                 result = run_on_host(
-                    programs, limits, args, carry, max_steps, history, report
+                    programs, limits, args, held, max_steps, history, report
                 )
             if result is not None:
                 return result

@@ -11,17 +11,18 @@ import optax
 from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
-from optax_rprop._fit._packing import Packing
+from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._record import as_row, from_rows, knows_step_sizes
-from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
+from optax_rprop._fit._result import FitResult, FitState, FitStatus
 from optax_rprop._fit._step import (
     Held,
+    Scalars,
     advance,
     hold,
     initial_state,
     is_stepping,
 )
-from optax_rprop._fit._stop import RUNNING, Limits, final_status, is_found, reached
+from optax_rprop._fit._stop import RUNNING, Limits, is_found, reached
 from optax_rprop._leaf import scalar_like
 from optax_rprop._transform._state import smallest_step_size
 
@@ -30,24 +31,14 @@ from optax_rprop._transform._state import smallest_step_size
 BLOCK = 31  # and a row to spare, of 4 float32
 
 
-class Carry(NamedTuple):
-    """What one step hands to the next."""
-
-    state: FitState
-    status: jax.Array  # RUNNING, or why to stop
-    last_loss: jax.Array  # of the last evaluation
-    closed: jax.Array  # whether last_loss is that of state.params, after the last step
-
-
 class Segment(NamedTuple):
     """Some steps of a fit, one after another."""
 
-    carry: Carry
+    held: Held
     rows: jax.Array  # the history, a row for every step; zero after the last
-    like: FitHistory  # what a row holds
-    num_steps: jax.Array
     loss: jax.Array  # the best; inf where none was finite
     gradient_max: jax.Array  # at the best; NaN where no loss was finite
+    last_loss: jax.Array  # of the last evaluation
 
 
 class Loop(NamedTuple):
@@ -63,8 +54,8 @@ class Loop(NamedTuple):
         params: optax.Params,
         args: tuple[Any, ...],
         resume: FitState | None,
-    ) -> Carry:
-        """The carry before the first step, of a new state or of one to go on from."""
+    ) -> Held:
+        """The fit before the first step, of a new state or of one to go on from."""
         _checks.start(self.objective, params, args)
         # Copies, since the loop writes into its carry.
         params = jax.tree.map(lambda p: jnp.array(p, jnp.result_type(p)), params)
@@ -79,8 +70,8 @@ class Loop(NamedTuple):
         status = jnp.where(
             reached(limits, state.best_loss), int(FitStatus.TARGET_REACHED), int(RUNNING)
         )
-        return Carry(
-            state=state,
+        return hold(
+            state,
             status=status.astype(jnp.int32),
             last_loss=scalar_like(params, 0, loss.dtype),
             closed=scalar_like(params, False, bool),
@@ -90,7 +81,7 @@ class Loop(NamedTuple):
         self,
         limits: Limits,
         args: tuple[Any, ...],
-        carry: Carry,
+        held: Held,
         pause_after: jax.typing.ArrayLike,
         stop_after: jax.typing.ArrayLike,
         *,
@@ -105,32 +96,30 @@ class Loop(NamedTuple):
         The counts are arguments, not constants, so XLA cannot unroll a loop: a fit in one
         piece and one in several run the same machine code.
         """
-        first = carry.state.num_steps
+        first = unpack(held.scalars).counts["num_steps"]
         left = np.iinfo(np.int32).max - first  # that the count has room for
         pause_at = first + jnp.minimum(jnp.asarray(pause_after, jnp.int32), left)
         stop_at = first + jnp.minimum(jnp.asarray(stop_after, jnp.int32), left)
-        held, packed_as = hold(*carry)
-        like = packed_as.unpack(held.scalars).history
+        row = jnp.zeros_like(as_row(unpack(held.scalars).history))
 
         def blank(*shape: int) -> jax.Array:
-            row = as_row(like)
             return jnp.broadcast_to(row, (*shape, *row.shape))
 
         def going_on(held: Held, pause_at: jax.Array) -> jax.Array:
-            seen = packed_as.unpack(held.scalars)
+            seen = unpack(held.scalars)
             paused = is_stepping(seen, stop_at) & (seen.counts["num_steps"] >= pause_at)
             unfinished: jax.Array = ~seen.closed & ~paused
             return unfinished
 
         def block(outer: tuple[Held, jax.Array]) -> tuple[Held, jax.Array]:
             held, blocks = outer
-            began = packed_as.unpack(held.scalars).counts["num_steps"]
+            began = unpack(held.scalars).counts["num_steps"]
             end = jnp.minimum(pause_at, began + BLOCK)
 
             def body(inner: tuple[Held, jax.Array]) -> tuple[Held, jax.Array]:
                 held, rows = inner
-                held = self.step(limits, args, packed_as, held, stop_at)
-                seen = packed_as.unpack(held.scalars)
+                held = self.step(limits, args, held, stop_at)
+                seen = unpack(held.scalars)
                 # The last pass takes no step, and writes to a row that is not read.
                 taken = seen.counts["num_steps"] - 1 - began
                 row = jnp.where(seen.closed, BLOCK, taken)
@@ -146,24 +135,21 @@ class Loop(NamedTuple):
             block,
             (held, blank(length // BLOCK + 1, BLOCK)),
         )
-        counts, status, last_loss, closed, _ = packed_as.unpack(held.scalars)
-        state = FitState(**held.arrays, **counts)
-        found = is_found(state.best_loss)
-        status = jnp.where(closed, final_status(limits, state, status), status)
+        seen = unpack(held.scalars)
+        best = seen.counts["best_loss"]
+        found = is_found(best)
         return Segment(
-            carry=Carry(state, status, last_loss, closed),
+            held,
             rows=blocks[:-1].reshape(length, -1),
-            like=like,
-            num_steps=state.num_steps - first,
-            loss=jnp.where(found, state.best_loss, jnp.inf),
-            gradient_max=jnp.where(found, state.best_gradient_max, jnp.nan),
+            loss=jnp.where(found, best, jnp.inf),
+            gradient_max=jnp.where(found, seen.counts["best_gradient_max"], jnp.nan),
+            last_loss=seen.last_loss,
         )
 
     def step(
         self,
         limits: Limits,
         args: tuple[Any, ...],
-        packed_as: Packing,
         held: Held,
         stop_at: jax.Array,
     ) -> Held:
@@ -177,7 +163,6 @@ class Loop(NamedTuple):
         return advance(
             self.optimizer,
             limits,
-            packed_as,
             held,
             evaluation,
             stop_at,
@@ -185,12 +170,12 @@ class Loop(NamedTuple):
             value_fn=value_fn,
         )
 
-    def smallest_step_size(self, carry: Carry) -> jax.Array | None:
+    def smallest_step_size(self, held: Held) -> jax.Array | None:
         """The least lower bound of the step sizes; None where step_tol has no meaning."""
-        state = carry.state
-        if not knows_step_sizes(state):
+        params, opt_state = held.arrays["params"], held.arrays["opt_state"]
+        if not knows_step_sizes(params, opt_state):
             return None
-        return smallest_step_size(self.optimizer, state.params, state.opt_state)
+        return smallest_step_size(self.optimizer, params, opt_state)
 
     def whole(
         self,
@@ -206,37 +191,42 @@ class Loop(NamedTuple):
         limits, params, args, resume = refuse_derivative(
             (limits, params, args, resume), _checks.NO_DERIVATIVE
         )
-        carry = self.start(limits, params, args, resume)
+        held = self.start(limits, params, args, resume)
         if step_tol is not None:
-            smallest = 0.0 if knows_step_sizes(carry.state) else None
+            known = knows_step_sizes(held.arrays["params"], held.arrays["opt_state"])
+            smallest = 0.0 if known else None
             _checks.step_tol_can_be_met(limits.step_tol, smallest, step_tol)
         length = -(-max_steps // BLOCK) * BLOCK
-        segment = self.run(limits, args, carry, max_steps, max_steps, length=length)
-        result = result_of(segment)
-        if not history:
-            return result
-        taken = jnp.arange(max_steps, dtype=jnp.int32) < segment.num_steps
-        series = jax.tree.map(
-            lambda s: jnp.where(taken, s[:max_steps], jnp.nan),
-            from_rows(segment.rows, segment.like),
-        )
-        return result._replace(history=series)
+        before = unpack(held.scalars).counts["num_steps"]
+        segment = self.run(limits, args, held, max_steps, max_steps, length=length)
+        seen = unpack(segment.held.scalars)
+        num_steps = seen.counts["num_steps"] - before
+        series = None
+        if history:
+            taken = jnp.arange(max_steps, dtype=jnp.int32) < num_steps
+            series = jax.tree.map(
+                lambda s: jnp.where(taken, s[:max_steps], jnp.nan),
+                from_rows(segment.rows, seen.history),
+            )
+        return result_of(segment, seen, num_steps, seen.status, series)
 
 
-def result_of(segment: Segment) -> FitResult:
-    """The result of a finished loop, without its history."""
-    carry, state = segment.carry, segment.carry.state
+def result_of(
+    segment: Segment, seen: Scalars, num_steps: Any, status: Any, history: Any
+) -> FitResult:
+    """The result of a loop that ended with this segment and these scalars."""
+    state = FitState(**segment.held.arrays, **seen.counts)
     return FitResult(
         params=state.best_params,
         loss=segment.loss,
-        num_steps=segment.num_steps,
-        status=carry.status,
-        history=None,
+        num_steps=num_steps,
+        status=status,
+        history=history,
         last=state,
         aux=state.best_aux,
         best_step=state.best_step,
         gradient_max=segment.gradient_max,
-        last_loss=carry.last_loss,
+        last_loss=segment.last_loss,
     )
 
 

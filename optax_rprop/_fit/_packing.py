@@ -1,5 +1,7 @@
 """The scalars of a tree in one array, because each would be computed by a kernel."""
 
+import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,40 +14,63 @@ from optax_rprop._leaf import select, varying_axes
 _barrier: Any = jax.lax.optimization_barrier
 
 
-class Packing(NamedTuple):
-    """``pack`` makes one array of the scalars in a tree; ``unpack`` undoes it.
+class Layout(NamedTuple):
+    """How a tree of scalars lies in a :class:`Packed`; it is static."""
 
-    The array holds their bits. A scalar of more than 4 bytes, or an array, stays.
+    structure: Any
+    dtypes: tuple[Any, ...]  # of the leaves
+    groups: tuple[tuple[int, ...], ...]  # the leaves that share a vector
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A tree of scalars as few arrays that hold their bits, and how to read them.
+
+    A scalar of more than 4 bytes, or an array, stays as it is.
     """
 
-    pack: Callable[[Any], Any]
-    unpack: Callable[[Any], Any]
+    vectors: list[Any]
+    others: list[Any]
+    layout: Layout = dataclasses.field(metadata={"static": True})
 
 
-def packing(like: Any) -> Packing:
-    """The packing of trees like this one."""
-    leaves = jax.tree.leaves(like)
-    structure: Any = jax.tree.structure(like)
+def layout_of(tree: Any) -> Layout:
+    """The layout for trees like this one."""
+    leaves = jax.tree.leaves(tree)
     groups: dict[Any, list[int]] = {}  # by what differs inside a jax.shard_map
     for i, leaf in enumerate(leaves):
         if not leaf.ndim and leaf.dtype in (jnp.int32, jnp.bool_, jnp.float32):
             groups.setdefault(varying_axes(leaf), []).append(i)
-    packed = {i for group in groups.values() for i in group}
-    others = [i for i in range(len(leaves)) if i not in packed]
+    return Layout(
+        structure=jax.tree.structure(tree),
+        dtypes=tuple(leaf.dtype for leaf in leaves),
+        groups=tuple(map(tuple, groups.values())),
+    )
 
-    def pack(tree: Any) -> Any:
-        leaves = jax.tree.leaves(tree)
-        return [leaves[i] for i in others], [
-            vector([_bits(leaves[i]) for i in group]) for group in groups.values()
-        ]
 
-    def unpack(packed: Any) -> Any:
-        found = dict(zip(others, packed[0], strict=True))
-        for group, bits in zip(groups.values(), packed[1], strict=True):
-            found |= {i: _of_bits(bits[k], leaves[i].dtype) for k, i in enumerate(group)}
-        return structure.unflatten(found[i] for i in range(len(leaves)))
+def pack(tree: Any, layout: Layout) -> Packed:
+    """The tree in the layout, which is that of a tree like it."""
+    leaves = jax.tree.leaves(tree)
+    packed = set(itertools.chain(*layout.groups))
+    return Packed(
+        vectors=[vector([_bits(leaves[i]) for i in group]) for group in layout.groups],
+        others=[leaf for i, leaf in enumerate(leaves) if i not in packed],
+        layout=layout,
+    )
 
-    return Packing(pack, unpack)
+
+def unpack(packed: Packed) -> Any:
+    """The tree that was packed; of NumPy's arrays if they are packed in NumPy's."""
+    structure, dtypes, groups = packed.layout
+    found = {
+        i: _of_bits(bits[k : k + 1], dtypes[i]).reshape(())
+        for group, bits in zip(groups, packed.vectors, strict=True)
+        for k, i in enumerate(group)
+    }
+    others = iter(packed.others)
+    leaves = [found[i] if i in found else next(others) for i in range(len(dtypes))]
+    return structure.unflatten(leaves)
 
 
 def in_one_kernel(function: Callable[..., Any], always: jax.Array, *operands: Any) -> Any:
@@ -101,7 +126,9 @@ def _bits(x: jax.Array) -> jax.Array:
     return x.astype(jnp.int32)
 
 
-def _of_bits(bits: jax.Array, dtype: Any) -> jax.Array:
-    if dtype == jnp.float32:
-        return jax.lax.bitcast_convert_type(bits, dtype)
-    return bits.astype(dtype)
+def _of_bits(bits: Any, dtype: Any) -> Any:
+    if dtype != jnp.float32:
+        return bits.astype(dtype)
+    if isinstance(bits, np.ndarray):
+        return bits.view(dtype)
+    return jax.lax.bitcast_convert_type(bits, dtype)

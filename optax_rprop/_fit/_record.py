@@ -64,8 +64,11 @@ class StepSums(NamedTuple):
     promised_decrease: jax.Array | None  # how much the step would lower a linear loss
 
 
-def sums_of_step(grads: Any, after: Any, dtype: Any, together: bool = True) -> StepSums:
-    """The sums for a step at ``grads`` that left ``after``, a state of the optimizer."""
+def sums_by_leaf(grads: Any, after: Any, together: bool = True) -> list[Any]:
+    """What ``step_sums`` adds up, for a step at ``grads`` that left ``after``.
+
+    It is a pair for every leaf, or for all small leaves together: sums, and maxima.
+    """
     states = states_and_gradients(after, grads)
     known = all(seen is not None for _, seen in states)
     leaves: list[Arrays] = []
@@ -75,39 +78,37 @@ def sums_of_step(grads: Any, after: Any, dtype: Any, together: bool = True) -> S
             trees += [jax.tree.map(coordinates, seen), state.prev_signs]
         leaves += zip(*map(jax.tree.leaves, trees), strict=True)
     leaves = [leaf for leaf in leaves if leaf[0].size]
-    if not leaves:
-        return StepSums(None, None, None, None)
-    found = [_sums_of_leaf(*leaf) for leaf in joined(leaves, together)]
-
-    def over_leaves(reduce: Any, field: str, dtype: Any = np.float32) -> Any:
-        values = [getattr(sums, field) for sums in found]
-        return None if values[0] is None else reduce(_stack(values, dtype))
-
-    return StepSums(
-        log_step_size=over_leaves(jnp.sum, "log_step_size"),
-        step_size_max=over_leaves(jnp.max, "step_size_max"),
-        step_size_active=over_leaves(jnp.max, "step_size_active"),
-        promised_decrease=over_leaves(jnp.sum, "promised_decrease", dtype),
-    )
+    return [_sums_of_leaf(*leaf) for leaf in joined(leaves, together)]
 
 
-def _sums_of_leaf(leaf: Arrays, is_joined: bool) -> StepSums:
+def step_sums(by_leaf: list[Any], dtype: Any) -> StepSums:
+    """The sums over all leaves; ``dtype`` is that of the promised decrease."""
+
+    def over_leaves(reduce: Any, values: list[Any], dtype: Any = np.float32) -> Any:
+        return reduce(_stack(values, dtype)) if values else None
+
+    def total(index: int, dtype: Any = np.float32) -> Any:
+        values = [sums[index] for sums, _ in by_leaf if index < len(sums)]
+        return over_leaves(jnp.sum, values, dtype)
+
+    def largest(index: int) -> Any:
+        values = [maxima[index] for _, maxima in by_leaf if index < len(maxima)]
+        return over_leaves(jnp.max, values)
+
+    return StepSums(total(0), largest(0), largest(1), total(1, dtype))
+
+
+def _sums_of_leaf(leaf: Arrays, is_joined: bool) -> Any:
     size, *rest = leaf
     sums, bounds = [jnp.log(size)], [size]
-    summed: Any
-    largest: Any
     if rest:
         grad, sign = rest
         grad = jnp.abs(grad).astype(size.dtype)
         sums.append(jnp.where(sign != 0, grad * size, 0))
         bounds.append(jnp.where(grad > 0, size, 0))
     if is_joined:  # small arrays: one reduction of both is faster
-        summed, largest = jnp.sum(jnp.stack(sums), 1), jnp.max(jnp.stack(bounds), 1)
-    else:
-        summed, largest = [*map(jnp.sum, sums)], [*map(jnp.max, bounds)]
-    if not rest:
-        return StepSums(summed[0], largest[0], None, None)
-    return StepSums(summed[0], largest[0], largest[1], summed[1])
+        return jnp.sum(jnp.stack(sums), 1), jnp.max(jnp.stack(bounds), 1)
+    return [*map(jnp.sum, sums)], [*map(jnp.max, bounds)]
 
 
 def num_flips(
@@ -176,7 +177,7 @@ def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
 
     def fields(state: FitState) -> FitHistory:
         grads, opt_state = state.params, state.opt_state
-        sums = sums_of_step(grads, opt_state, loss.dtype)
+        sums = step_sums(sums_by_leaf(grads, opt_state), loss.dtype)
         flips = num_flips(grads, opt_state, opt_state)
         if flips is not None:
             flips = flips.astype(np.float32)
@@ -205,9 +206,9 @@ def from_rows(rows: Any, like: FitHistory) -> FitHistory:
     return history
 
 
-def knows_step_sizes(state: FitState) -> bool:
+def knows_step_sizes(params: optax.Params, opt_state: Any) -> bool:
     """Whether there are step sizes, and it is known which gradient belongs to each."""
-    states = states_and_gradients(state.opt_state, state.params)
+    states = states_and_gradients(opt_state, params)
     return bool(states) and all(seen is not None for _, seen in states)
 
 

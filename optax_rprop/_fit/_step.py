@@ -12,7 +12,14 @@ import numpy as np
 import optax
 
 from optax_rprop._fit._objective import Evaluation
-from optax_rprop._fit._packing import Packing, in_one_kernel, packing, written_first
+from optax_rprop._fit._packing import (
+    Packed,
+    in_one_kernel,
+    layout_of,
+    pack,
+    unpack,
+    written_first,
+)
 from optax_rprop._fit._record import (
     StepSums,
     blank_history,
@@ -20,12 +27,14 @@ from optax_rprop._fit._record import (
     num_flips,
     num_step_sizes,
     record,
-    sums_of_step,
+    step_sums,
+    sums_by_leaf,
 )
 from optax_rprop._fit._result import FitHistory, FitState
 from optax_rprop._fit._stop import (
     RUNNING,
     Limits,
+    final_status,
     is_found,
     status_after,
     update_patience,
@@ -57,7 +66,7 @@ class Held(NamedTuple):
     """A fit between two passes, as a loop holds it."""
 
     arrays: dict[str, Any]  # the fields of its FitState that are trees of arrays
-    scalars: Any  # its Scalars, packed
+    scalars: Packed  # its Scalars
 
 
 def initial_state(
@@ -99,20 +108,18 @@ def initial_state(
 
 def hold(
     state: FitState, status: jax.Array, last_loss: jax.Array, closed: jax.Array
-) -> tuple[Held, Packing]:
-    """The fit as a loop holds it, and how its scalars are packed."""
+) -> Held:
+    """The fit as a loop holds it."""
     counts = state._asdict()
     arrays = {name: counts.pop(name) for name in _ARRAYS}
     history = blank_history(state, last_loss)
     scalars = Scalars(counts, status, last_loss, closed, history)
-    packed_as = packing(scalars)
-    return Held(arrays, packed_as.pack(scalars)), packed_as
+    return Held(arrays, pack(scalars, layout_of(scalars)))
 
 
 def advance(
     optimizer: optax.GradientTransformationExtraArgs,
     limits: Limits,
-    packed_as: Packing,
     held: Held,
     evaluation: Evaluation,
     stop_at: jax.Array,
@@ -133,30 +140,36 @@ def advance(
     gradient_max = largest_gradient(grads, together)
     turns = has_bases(opt_state)
     flips = None if turns else num_flips(grads, opt_state, opt_state, together)
-    before = packed_as.unpack(packed)
+    before = unpack(packed)
     always = before.counts["num_steps"] >= 0  # which XLA does not know
-    verdicts = packing((_Verdict(*5 * [always]), before))
+    verdicts = layout_of((_Verdict(*5 * [always]), before))
 
     def judge(packed: Any, loss: jax.Array, gradient_max: jax.Array, flips: Any) -> Any:
-        before = packed_as.unpack(packed)
+        before = unpack(packed)
         state, stepping = FitState(**arrays | before.counts), is_stepping(before, stop_at)
         verdict = _judge(state, num_coordinates > 0, loss, gradient_max, stepping)
-        return verdicts.pack((verdict, before)), flips
+        return pack((verdict, before), verdicts), flips
 
-    def count(judged: Any, *seen: Any) -> Any:
-        verdict, before = verdicts.unpack(judged)
-        return packed_as.pack(_count(limits, before, num_coordinates, verdict, *seen))
+    def count(
+        judged: Any, loss: jax.Array, gradient_max: jax.Array, flips: Any, by_leaf: Any
+    ) -> Any:
+        verdict, before = unpack(judged)
+        sums = step_sums(by_leaf, gradient_max.dtype)
+        after = _count(
+            limits, before, num_coordinates, verdict, loss, gradient_max, flips, sums
+        )
+        return pack(after, packed.layout)
 
     # First, so that the changes of signs are counted before the old signs are lost.
     judged, flips = in_one_kernel(judge, always, packed, loss, gradient_max, flips)
-    verdict, _ = verdicts.unpack(judged)
+    verdict, _ = unpack(judged)
     moved = _move(optimizer, arrays, evaluation, verdict, extra_args)
     moved = written_first(moved)
     if turns:
         flips = num_flips(grads, opt_state, moved["opt_state"], together)
-    sums = sums_of_step(grads, moved["opt_state"], gradient_max.dtype, together)
-    packed = in_one_kernel(count, always, judged, loss, gradient_max, flips, sums)
-    return Held(moved, packed)
+    by_leaf = sums_by_leaf(grads, moved["opt_state"], together)
+    after = in_one_kernel(count, always, judged, loss, gradient_max, flips, by_leaf)
+    return Held(moved, after)
 
 
 def is_stepping(seen: Scalars, stop_at: jax.Array) -> jax.Array:
@@ -303,9 +316,10 @@ def _count(
     seen = record(
         loss, gradient_max, flips, sums, num_coordinates, counts, astray, diverged
     )
+    ended = final_status(limits, counts, before.status)
     return Scalars(
         counts=counts,
-        status=jnp.where(stepping, status_after(limits, seen), before.status),
+        status=jnp.where(stepping, status_after(limits, seen), ended),
         last_loss=loss,
         closed=~stepping,
         history=seen.history,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from optax_rprop._fit._record import StepRecord
-from optax_rprop._fit._result import FitState, FitStatus
+from optax_rprop._fit._result import FitStatus
 from optax_rprop._leaf import finfo
 
 RUNNING = FitStatus.MAX_STEPS  # no reason to stop yet; it ends so when all are taken
@@ -33,12 +33,15 @@ def status_after(limits: Limits, record: StepRecord) -> jax.Array:
     return status
 
 
-def final_status(limits: Limits, state: FitState, status: jax.Array) -> jax.Array:
+def final_status(
+    limits: Limits, counts: dict[str, jax.Array], status: jax.Array
+) -> jax.Array:
     """The status where the fit ends: of the last evaluation too, if it is RUNNING."""
-    nan_gradient = is_found(state.best_loss) & jnp.isnan(state.best_gradient_max)
+    best_loss = counts["best_loss"]
+    nan_gradient = is_found(best_loss) & jnp.isnan(counts["best_gradient_max"])
     otherwise = jnp.where(nan_gradient, int(FitStatus.NAN_GRADIENT), int(RUNNING))
     target = int(FitStatus.TARGET_REACHED)
-    last = jnp.where(reached(limits, state.best_loss), target, otherwise)
+    last = jnp.where(reached(limits, best_loss), target, otherwise)
     return jnp.where(status == int(RUNNING), last, status)
 
 
