@@ -6,6 +6,8 @@ from optax_rprop._interop._torch import from_torch_state_dict, to_torch_state_di
 from optax_rprop._rule import VARIANTS
 from optax_rprop._streaming import streaming_value_and_grad
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
+from optax_rprop._transform._bounds import BoxState
+from optax_rprop._transform._box import in_box
 from optax_rprop._transform._eigenbasis import EigenbasisState, in_eigenbasis
 from optax_rprop._transform._eight_bit import (
     Rprop8bitState,
@@ -15,6 +17,7 @@ from optax_rprop._transform._eight_bit import (
 
 __all__ = [
     "VARIANTS",
+    "BoxState",
     "EigenbasisState",
     "FitHistory",
     "FitResult",
@@ -24,6 +27,7 @@ __all__ = [
     "RpropState",
     "fit",
     "from_torch_state_dict",
+    "in_box",
     "in_eigenbasis",
     "rprop",
     "rprop_8bit",

@@ -9,6 +9,7 @@ from helpers import entry, raises, torch_group, torch_state
 
 from optax_rprop import (
     from_torch_state_dict,
+    in_box,
     in_eigenbasis,
     rprop,
     rprop_8bit,
@@ -370,6 +371,15 @@ def test_a_state_in_a_turned_basis():
         "does not have; pass the state of rprop.",
     ):
         to_torch_state_dict((in_eigenbasis(rprop()).init(PARAMS),), PARAMS)
+
+
+def test_a_state_with_bounds():
+    with raises(
+        TypeError,
+        "to_torch_state_dict: state must have no bounds, got a BoxState. Torch's Rprop has "
+        "none and would leave the box; to go on without bounds, pass its inner_state.",
+    ):
+        to_torch_state_dict(in_box(rprop(), None, 9.0).init(PARAMS), PARAMS)
 
 
 @pytest.mark.parametrize(

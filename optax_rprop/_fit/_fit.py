@@ -14,6 +14,7 @@ from optax_rprop._fit._progress import Report, reporter
 from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._fit._stop import Limits
 from optax_rprop._transform._arrays import rprop
+from optax_rprop._transform._box import check_start
 from optax_rprop._transform._state import check_values
 
 _DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
@@ -169,6 +170,8 @@ def fit(
         # A loss or an optimizer that holds traced values shows in what it returns.
         if not is_traced(held):
             check_values("fit", _checks.SAME, resume)
+            if resume is None:
+                check_start("fit", held.arrays["opt_state"], params)
             if step_tol is not None:
                 smallest = programs.smallest_step_size(held)
                 _checks.step_tol_can_be_met(limits.step_tol, smallest, shown)

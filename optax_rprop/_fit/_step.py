@@ -40,7 +40,8 @@ from optax_rprop._fit._stop import (
     update_patience,
 )
 from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
-from optax_rprop._transform._gradients import has_bases
+from optax_rprop._transform._box import free_gradients
+from optax_rprop._transform._gradients import sees_otherwise
 from optax_rprop._transform._state import rprop_states
 
 # Each loss that is not finite halves Rprop's steps: from 50 to 1e-6 takes 26 of them. A
@@ -138,8 +139,8 @@ def advance(
     opt_state = arrays["opt_state"]
     num_coordinates = num_step_sizes(opt_state)
     gradient_max = largest_gradient(grads, together)
-    turns = has_bases(opt_state)
-    flips = None if turns else num_flips(grads, opt_state, opt_state, together)
+    later = sees_otherwise(opt_state)
+    flips = None if later else num_flips(grads, opt_state, opt_state, together)
     before = unpack(packed)
     always = before.counts["num_steps"] >= 0  # which XLA does not know
     verdicts = layout_of((_Verdict(*5 * [always]), before))
@@ -165,8 +166,11 @@ def advance(
     verdict, _ = unpack(judged)
     moved = _move(optimizer, arrays, evaluation, verdict, extra_args)
     moved = written_first(moved)
-    if turns:
+    if later:
         flips = num_flips(grads, opt_state, moved["opt_state"], together)
+        free = free_gradients(moved["opt_state"], grads)
+        if free is not grads:
+            gradient_max = largest_gradient(free, together)
     by_leaf = sums_by_leaf(grads, moved["opt_state"], together)
     after = in_one_kernel(count, always, judged, loss, gradient_max, flips, by_leaf)
     return Held(moved, after)

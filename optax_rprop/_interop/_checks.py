@@ -168,6 +168,15 @@ def along_the_axes(caller: str, found: list[Any]) -> None:
         )
 
 
+def without_bounds(caller: str, found: list[Any]) -> None:
+    """Raise if there is a state with bounds among those in ``found``."""
+    if found:
+        raise TypeError(
+            f"{caller}: state must have no bounds, got a BoxState. Torch's Rprop has "
+            "none and would leave the box; to go on without bounds, pass its inner_state."
+        )
+
+
 def one_rprop(caller: str, found: list[Any]) -> Any:
     """The only state of Rprop in ``found``; raise if there is none, or more than one."""
     if len(found) != 1:

@@ -13,6 +13,7 @@ from optax_rprop._checks import conforms
 from optax_rprop._interop import _checks
 from optax_rprop._leaf import coordinates, from_coordinates, sign_of
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
+from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._eigenbasis import EigenbasisState
 from optax_rprop._transform._state import nodes
 
@@ -158,9 +159,9 @@ def to_torch_state_dict(
 
     Raises:
         TypeError: ``state`` does not hold one :class:`RpropState`, or holds it inside an
-            :class:`EigenbasisState`, or a setting is not a number. (Torch can't continue
-            an :class:`Rprop8bitState`, whose growth factor changes from step to step, and
-            has no directions but the axes.)
+            :class:`EigenbasisState` or a :class:`BoxState`, or a setting is not a number.
+            (Torch can't continue an :class:`Rprop8bitState`, whose growth factor changes
+            from step to step, and has no directions but the axes and no bounds.)
         ValueError: ``state`` does not fit ``params``, ``param_names`` do not match, or a
             setting or a step size is out of range.
 
@@ -182,6 +183,7 @@ def to_torch_state_dict(
     )
     low, high = float(min_step_size), float(max_step_size)
     _checks.along_the_axes(caller, nodes(state, _is_turned))
+    _checks.without_bounds(caller, nodes(state, _is_box))
     rprop_state = _checks.one_rprop(caller, nodes(state, _is_rprop))
 
     def in_float32(state: Any) -> Any:
@@ -224,6 +226,10 @@ def to_torch_state_dict(
 
 def _is_turned(state: Any) -> bool:
     return isinstance(state, EigenbasisState)
+
+
+def _is_box(state: Any) -> bool:
+    return isinstance(state, BoxState)
 
 
 def _is_rprop(state: Any) -> bool:  # not an Rprop8bitState

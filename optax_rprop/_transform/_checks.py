@@ -127,7 +127,7 @@ def step_sizes_and_signs(
     values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
 
 
-def parameters_like(caller: str, grads: Any, params: Any) -> None:
+def parameters_like(caller: str, grads: Any, params: Any, hint: str) -> None:
     """Raise unless the parameters have the structure of the gradients, and are inexact.
 
     Their shapes are checked with those of the gradients.
@@ -137,8 +137,7 @@ def parameters_like(caller: str, grads: Any, params: Any) -> None:
     if structure != jax.tree.structure(grads):
         raise ValueError(
             f"{caller}: the parameters must have the tree structure of the gradients, "
-            f"got {structure}. They are turned like the gradients; params=None will do "
-            "for Rprop."
+            f"got {structure}. {hint}"
         )
 
 
@@ -184,6 +183,43 @@ def orthogonal(caller: str, hint: str, where: str, bases: Any) -> None:
 def _off_orthogonal(matrix: Any) -> jax.Array:
     product = jnp.matmul(matrix.T, matrix, precision=jax.lax.Precision.HIGHEST)
     return jnp.max(jnp.abs(product - jnp.eye(len(matrix), dtype=matrix.dtype)))
+
+
+def without_box(caller: str, found: list[Any]) -> None:
+    """Raise if there are states of ``in_box`` in ``found``, inside turned bases."""
+    if found:
+        raise TypeError(
+            f"{caller}: inner must have no bounds, got in_box. Bounds belong to the axes "
+            "of the parameters, not to turned ones: put in_box around in_eigenbasis."
+        )
+
+
+def inside(caller: str, params: Any, outside: Any) -> None:
+    """Raise unless every parameter starts inside its bounds.
+
+    ``outside`` is a tree like the parameters: -1 where they are below, 1 where above.
+    """
+    param_at = dict(jax.tree.leaves_with_path(params))
+    for path, side in jax.tree.leaves_with_path(outside):
+        param = param_at.get(path)
+        if is_traced((param, side)) or not np.any(side):
+            continue
+        index = np.unravel_index(np.argmax(np.asarray(side) != 0), np.shape(side))
+        bound = "above its upper" if side[index] > 0 else "below its lower"
+        raise ValueError(
+            f"{caller}: every parameter must start inside its bounds, got "
+            f"{np.asarray(param)[index]:g} {bound} bound at {path_name(path)}. Choose "
+            "another start, or clip it with jnp.clip."
+        )
+
+
+def parameters_given(caller: str, params: Any) -> None:
+    """Raise if there are no parameters."""
+    if params is None:
+        raise TypeError(
+            f"{caller}: params must be the parameters, got None. Where a move meets a "
+            "bound depends on where it starts: call update(grads, state, params)."
+        )
 
 
 def codes(caller: str, grads: Any, codes: Any, min_step_size: Any) -> None:

@@ -32,8 +32,10 @@ from optax_rprop._transform._blocks import (
     new_bases,
     scatter,
 )
+from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._lift import real_number
-from optax_rprop._transform._state import rprop_states
+from optax_rprop._transform._state import nodes
+from optax_rprop._transform._undo import is_undone
 
 # The bases change most at first, so there they are refreshed more often.
 EARLY_UPDATES = 30
@@ -171,6 +173,12 @@ def in_eigenbasis(
         structure: Any = jax.tree.structure(params)
         bases = new_bases(leaves, max_size)
         turned = {i for block in blocks_of(bases) for i in block.leaves}
+        inner_state = wrapped.init(
+            structure.unflatten(
+                _widened(leaf) if i in turned else leaf for i, leaf in enumerate(leaves)
+            )
+        )
+        _checks.without_box("in_eigenbasis.init", nodes(inner_state, _is_box))
         return EigenbasisState(
             num_updates=scalar_like(params, 0, jnp.int32),
             # Without parameters a single leaf: optax.tree_map_params calls init so, and
@@ -178,12 +186,7 @@ def in_eigenbasis(
             bases=bases if leaves else jnp.zeros((), jnp.float32),
             # For what stays as it is, too: Orbax can't save arrays without entries.
             prev_grads=coordinates_like(params, 0, step_size_dtype),
-            inner_state=wrapped.init(
-                structure.unflatten(
-                    _widened(leaf) if i in turned else leaf
-                    for i, leaf in enumerate(leaves)
-                )
-            ),
+            inner_state=inner_state,
         )
 
     def update(
@@ -222,6 +225,10 @@ def in_eigenbasis(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def _is_box(state: Any) -> bool:
+    return isinstance(state, BoxState)
+
+
 def turned_gradients(state: EigenbasisState, grads: Any) -> Any:
     """The gradients as the wrapped transformation saw them when it made ``state``."""
     return _turn(blocks_of(_bases(state)), grads)
@@ -238,7 +245,8 @@ def _check(caller: str, grads: Any, params: Any, state: Any, max_size: int) -> N
     if params is None:
         params = jax.tree.map(_like_both, grads, state.prev_grads)
     else:
-        _checks.parameters_like(caller, grads, params)
+        hint = "They are turned like the gradients; params=None will do for Rprop."
+        _checks.parameters_like(caller, grads, params, hint)
     leaves = jax.tree.leaves(params)
     bases = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
     expected = jax.tree.map(_coordinates_of, params)
@@ -342,25 +350,13 @@ def _turn_back(
 
 
 def _undone(moves: Any, state: Any) -> list[jax.Array]:
-    """What is taken back of earlier steps, leaf by leaf.
+    """What is taken back of earlier steps, leaf by leaf."""
 
-    In every rule of Rprop, a coordinate that remembers no sign has not taken a step. So
-    if it moves, it goes back.
-    """
-    signs = {
-        path: sign
-        for rprop in rprop_states(state)
-        for path, sign in jax.tree.leaves_with_path(rprop.prev_signs)
-    }
+    def part(move: Any, undone: jax.Array) -> jax.Array:
+        move = jnp.asarray(move)
+        return from_coordinates(jnp.where(undone, coordinates(move), 0), move.dtype)
 
-    def undone(path: Any, move: Any) -> jax.Array:
-        move, sign = jnp.asarray(move), signs.get(path)
-        if sign is None or sign.shape != shape_of_coordinates(move):
-            return jnp.zeros_like(move)
-        parts = coordinates(move)
-        return from_coordinates(jnp.where(sign == 0, parts, 0), move.dtype)
-
-    return [undone(path, move) for path, move in jax.tree.leaves_with_path(moves)]
+    return list(map(part, jax.tree.leaves(moves), is_undone(moves, state)))
 
 
 _shape: Any = jax.ShapeDtypeStruct

@@ -9,8 +9,12 @@ import numpy as np
 
 from optax_rprop._leaf import shape_of_coordinates
 from optax_rprop._transform._arrays import RpropState
+from optax_rprop._transform._bounds import BoxState
+from optax_rprop._transform._box import free_gradients
 from optax_rprop._transform._eigenbasis import EigenbasisState, turned_gradients
 from optax_rprop._transform._state import is_rprop, nodes, rprop_states
+
+_WRAPPERS = BoxState | EigenbasisState
 
 
 def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, Any]]:
@@ -21,7 +25,12 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     """
     found: list[tuple[RpropState, Any]] = []
     for state in nodes(opt_state, _has_gradients):
-        if isinstance(state, EigenbasisState):
+        if isinstance(state, BoxState):
+            seen = _fitting(grads, state.held)
+            if seen is not None:
+                seen = free_gradients(state, seen)
+            found += states_and_gradients(state.inner_state, seen)
+        elif isinstance(state, EigenbasisState):
             seen = _fitting(grads, state.prev_grads)
             if seen is not None:
                 seen = turned_gradients(state, seen)
@@ -31,13 +40,13 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     return found
 
 
-def has_bases(opt_state: Any) -> bool:
-    """Whether a basis decides what Rprop sees; then only the state after tells."""
-    return bool(nodes(opt_state, lambda node: isinstance(node, EigenbasisState)))
+def sees_otherwise(opt_state: Any) -> bool:
+    """Whether a wrapper decides what Rprop sees; then only the state after tells."""
+    return bool(nodes(opt_state, lambda node: isinstance(node, _WRAPPERS)))
 
 
 def _has_gradients(state: Any) -> bool:
-    return is_rprop(state) or isinstance(state, EigenbasisState)
+    return is_rprop(state) or isinstance(state, _WRAPPERS)
 
 
 def _fitting(grads: Any, like: Any) -> Any:

@@ -146,6 +146,79 @@ def turning(caller: str, refresh_every: Any, decay: Any, max_size: Any) -> None:
         )
 
 
+def box(caller: str, lower: Any, upper: Any) -> None:
+    """Raise unless every bound is a real number, an array of them or None."""
+    for name, bound in (("lower", lower), ("upper", upper)):
+        for path, leaf in jax.tree.leaves_with_path(bound):
+            if not is_real(leaf) or isinstance(leaf, bool):
+                raise TypeError(
+                    f"{caller}: {name} must be a real number, an array of them or a "
+                    f"tree of both, got {kind_of(leaf)} at {path_name(path)}. None "
+                    "stands for no bound."
+                )
+            if not is_traced(leaf) and np.any(np.isnan(np.asarray(leaf, float))):
+                raise ValueError(
+                    f"{caller}: {name} must not be NaN, got it at {path_name(path)}. "
+                    "None stands for no bound."
+                )
+
+
+def bound_by_leaf(
+    caller: str, name: str, bound: Any, none: float, params: Any
+) -> list[Any]:
+    """The bound of every leaf of the parameters, ``none`` where there is none.
+
+    One in the place of a subtree holds for all of it.
+    """
+
+    def is_none(x: Any) -> bool:
+        return x is None
+
+    bound = jax.tree.map(lambda x: none if x is None else x, bound, is_leaf=is_none)
+    try:
+        full = jax.tree.broadcast(bound, params)
+    except ValueError as error:
+        raise ValueError(
+            f"{caller}: {name} must be a number or a tree like the parameters, got "
+            f"{jax.tree.structure(bound)} for {jax.tree.structure(params)}. One number "
+            "in the place of a subtree holds for all of it."
+        ) from error
+    leaves: list[Any] = jax.tree.leaves(full)
+    return leaves
+
+
+def bounds_of_leaf(caller: str, path: Any, param: Any, lower: Any, upper: Any) -> None:
+    """Raise unless a parameter can have these bounds; infinite ones are none."""
+    given = {"lower": lower, "upper": upper}
+    free = not is_traced((lower, upper)) and all(
+        np.all(np.isinf(np.asarray(bound, float))) for bound in (lower, upper)
+    )
+    if jax.numpy.iscomplexobj(param) and not free:
+        raise TypeError(
+            f"{caller}: a parameter with bounds must be real, got {kind_of(param)} at "
+            f"{path_name(path)}. Complex numbers have no order: set None for it, or make "
+            "its parts two parameters."
+        )
+    for name, bound in given.items():
+        shape, fits = np.shape(bound), np.shape(param)
+        if shape not in ((), fits):
+            raise ValueError(
+                f"{caller}: {name} must have the shape of its parameter, got {shape} "
+                f"instead of {fits} at {path_name(path)}. One number holds for all "
+                "entries."
+            )
+    if is_traced((lower, upper)):
+        return
+    wrong = np.asarray(lower) > np.asarray(upper)
+    if np.any(wrong):
+        pair = (np.broadcast_to(b, wrong.shape)[wrong][0] for b in (lower, upper))
+        low, high = (float(number) for number in pair)
+        raise ValueError(
+            f"{caller}: lower must not exceed upper, got {low:g} and {high:g} at "
+            f"{path_name(path)}. Where they are equal, they hold a parameter fast."
+        )
+
+
 _HINT = (
     "One number holds for all parameters and steps; optax.partition makes groups with "
     "numbers of their own."

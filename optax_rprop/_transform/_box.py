@@ -1,0 +1,220 @@
+"""``in_box``: any transformation, with bounds for the parameters."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop import _checks as shared_checks
+from optax_rprop._leaf import (
+    coordinates,
+    coordinates_like,
+    from_coordinates,
+    shape_of_coordinates,
+    step_size_dtype,
+)
+from optax_rprop._transform import _checks, _settings_checks
+from optax_rprop._transform._bounds import (
+    Bounds,
+    BoxState,
+    bounds_of,
+    cut,
+    side_held,
+    side_outside,
+)
+from optax_rprop._transform._eigenbasis import EigenbasisState
+from optax_rprop._transform._state import nodes, rprop_states
+from optax_rprop._transform._undo import is_undone
+
+Bound = jax.typing.ArrayLike | optax.Params | None
+
+
+def in_box(
+    inner: optax.GradientTransformation, lower: Bound, upper: Bound
+) -> optax.GradientTransformationExtraArgs:
+    r"""``inner`` with bounds for the parameters: Rprop in a box.
+
+    With :math:`l \le x \le u` the bounds ``lower`` and ``upper``, :math:`g` the gradient
+    and :math:`m` the move of ``inner``,
+
+    .. math::
+
+        g' &= \begin{cases}
+            0 & x \le l \text{ and } g > 0 \\
+            0 & x \ge u \text{ and } g < 0 \\
+            g & \text{else}
+        \end{cases} \\
+        m' &= \min(\max(x + m(g'), l), u) - x
+
+    So a coordinate at a bound whose gradient points outwards stays, and Rprop forgets its
+    sign. A move ends at the bound and not beyond, not by one bit; a move that stays
+    inside is not changed. What a rule undoes is what was really moved. ``fit`` counts a
+    coordinate that is held as arrived, and its gradient as zero.
+
+    Around :func:`in_eigenbasis` it holds coordinates in the same way, and cuts what the
+    directions add up to. A rejected step (a ``value`` that is not finite) is then taken
+    back as a whole. What ``"rprop+"`` and ``"irprop+"`` undo goes back along single
+    directions, by their whole step, and is cut like any other move. Inside of it bounds
+    would belong to turned axes, so that is an error.
+
+    Another way is to fit a parameter that has no bounds, such as a logarithm. Take that
+    where the bound itself is no sensible answer, as with a variance of zero.
+
+    Args:
+        inner: The transformation; ``in_box(rprop(), 0, 1)`` is meant. Every extra
+            argument is handed on as it is.
+        lower: The lower bound: a number for all parameters, or a tree like them, of
+            numbers or arrays of their shapes, in their units. One number in the place of
+            a subtree holds for all of it. None and -inf stand for no bound. The dtype of
+            the parameter holds it.
+        upper: The upper bound, alike. Where both are equal, the parameter stays.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs`` whose state is a :class:`BoxState`.
+        Its ``update`` needs ``params``. Updates have the shapes and dtypes of those of
+        ``inner``.
+
+    Raises:
+        ValueError: A bound is NaN. From ``init``: a bound has another shape or structure
+            than the parameters, a lower one exceeds an upper one, or the start lies
+            outside (where it is traced, as under ``jax.jit``, the first update moves it
+            to the bound; :func:`fit` raises). From ``update``: the gradients, the
+            parameters or the state don't have the structure and the shapes that ``init``
+            saw.
+        TypeError: ``inner`` is no transformation, or a bound no number. From ``init``: a
+            leaf with bounds is complex, or a leaf neither floating-point nor complex.
+            From ``update``: ``params`` is missing.
+
+    Example:
+        The least of ``(x - 3)**2`` for ``x`` between 0 and 2 is at 2:
+
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import fit, in_box, rprop
+        >>> optimizer = in_box(rprop(), lower=0, upper=2)
+        >>> result = fit(lambda x: (x - 3) ** 2, jnp.array(0.5), optimizer=optimizer)
+        >>> result.status.name, float(result.params)
+        ('STATIONARY', 2.0)
+
+    References:
+        Bertsekas (1982), "Projected Newton methods for optimization problems with simple
+        constraints", for holding what points outwards and projecting the rest.
+    """
+    _settings_checks.inner("in_box", inner)
+    _settings_checks.box("in_box", lower, upper)
+    wrapped = optax.with_extra_args_support(inner)
+
+    def init(params: optax.Params) -> BoxState:
+        caller = "in_box.init"
+        shared_checks.parameters(caller, params)
+        bounds = bounds_of(caller, params, lower, upper)
+        structure: Any = jax.tree.structure(params)
+        outside = structure.unflatten(map(_outside, jax.tree.leaves(params), bounds))
+        _checks.inside(caller, params, outside)
+        return BoxState(
+            held=outside,
+            last_moves=coordinates_like(params, 0, step_size_dtype),
+            inner_state=wrapped.init(params),
+        )
+
+    def update(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, Any]:
+        caller = "in_box.update"
+        value = extra_args.get("value")
+        _checks.state(caller, state, BoxState)
+        _checks.loss(caller, "", False, value)
+        _checks.parameters_given(caller, params)
+        _checks.gradients(caller, updates, params, state.last_moves)
+        _checks.parameters_like(caller, updates, params, "They are what is bounded.")
+        bounds = bounds_of(caller, params, lower, upper)
+        structure: Any = jax.tree.structure(params)
+        starts = jax.tree.leaves(params)
+
+        # The gradient at a loss that is not finite is not looked at.
+        rejected = jnp.array(False) if value is None else ~jnp.isfinite(value)
+        sides = list(map(_held, starts, jax.tree.leaves(updates), bounds))
+        sides = [jnp.where(rejected, jnp.zeros_like(side), side) for side in sides]
+        held = structure.unflatten(sides)
+
+        moves, inner_state = wrapped.update(
+            _zero_where(held, updates), state.inner_state, params, **extra_args
+        )
+        undone = is_undone(moves, inner_state)
+        if nodes(inner_state, _is_turned):  # signs belong to directions
+            back = rejected if rprop_states(inner_state) else jnp.array(False)
+            undone = [jnp.broadcast_to(back, side.shape) for side in sides]
+        leaves = jax.tree.leaves(moves), jax.tree.leaves(state.last_moves), undone
+        moved = map(_move, starts, *leaves, sides, bounds)
+        moves, last_moves = map(structure.unflatten, zip(*moved, strict=True))
+        return moves, BoxState(held, last_moves, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def free_gradients(opt_state: Any, grads: Any) -> Any:
+    """The gradients, 0 for coordinates that a box in ``opt_state`` holds."""
+    for state in nodes(opt_state, _is_box):
+        grads = _zero_where(state.held, grads)
+    return grads
+
+
+def check_start(caller: str, opt_state: Any, params: Any) -> None:
+    """Raise if the parameters of a new state lie outside of a box in it."""
+    for state in nodes(opt_state, _is_box):
+        _checks.inside(caller, params, state.held)
+
+
+def _is_box(state: Any) -> bool:
+    return isinstance(state, BoxState)
+
+
+def _is_turned(state: Any) -> bool:
+    return isinstance(state, EigenbasisState)
+
+
+def _zero_where(held: Any, grads: Any) -> Any:
+    """The gradients, 0 where ``held`` is not; it may lack leaves that a mask left out."""
+    sides = dict(jax.tree.leaves_with_path(held))
+
+    def free(path: Any, grad: Any) -> Any:
+        side = sides.get(path)
+        if side is None or side.shape != shape_of_coordinates(grad):
+            return grad
+        parts = coordinates(jnp.asarray(grad))
+        return from_coordinates(jnp.where(side == 0, parts, 0), jnp.result_type(grad))
+
+    return jax.tree.map_with_path(free, grads)
+
+
+def _outside(param: Any, bounds: Bounds) -> jax.Array:
+    if isinstance(param, jax.ShapeDtypeStruct):
+        zeros: jax.Array = coordinates_like(param, 0, lambda _: np.int8)
+        return zeros
+    return side_outside(coordinates(jnp.asarray(param)), bounds)
+
+
+def _held(param: Any, grad: Any, bounds: Bounds) -> jax.Array:
+    param, grad = (coordinates(jnp.asarray(x)) for x in (param, grad))
+    return side_held(param, grad, bounds)
+
+
+def _move(
+    param: Any,
+    move: Any,
+    last_move: jax.Array,
+    undone: jax.Array,
+    side: jax.Array,
+    bounds: Bounds,
+) -> tuple[jax.Array, jax.Array]:
+    """The move of a leaf inside its bounds, and what to remember of it."""
+    dtype, move = jnp.result_type(move), coordinates(jnp.asarray(move))
+    move = jnp.where(side == 0, move, 0)
+    move = jnp.where(undone, -last_move.astype(move.dtype), move)
+    move = cut(coordinates(jnp.asarray(param)), move, bounds)
+    remembered = jnp.where(undone, 0, move).astype(last_move.dtype)
+    return from_coordinates(move, dtype), remembered

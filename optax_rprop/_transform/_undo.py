@@ -1,0 +1,31 @@
+"""Which moves take an earlier one back, wherever Rprop's state is nested."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optax_rprop._leaf import coordinates, shape_of_coordinates
+from optax_rprop._transform._state import rprop_states
+
+
+def is_undone(moves: Any, state: Any) -> list[jax.Array]:
+    """Where a move goes back, for the coordinates of every leaf.
+
+    In every rule of Rprop, a coordinate that remembers no sign has not taken a step. So
+    if it moves, it goes back. ``state`` is the one after the move.
+    """
+    signs = {
+        path: sign
+        for rprop in rprop_states(state)
+        for path, sign in jax.tree.leaves_with_path(rprop.prev_signs)
+    }
+
+    def of_leaf(path: Any, move: Any) -> jax.Array:
+        sign, shape = signs.get(path), shape_of_coordinates(move)
+        if sign is None or sign.shape != shape:
+            return jnp.zeros(shape, bool)
+        undone: jax.Array = (sign == 0) & (coordinates(jnp.asarray(move)) != 0)
+        return undone
+
+    return [of_leaf(path, move) for path, move in jax.tree.leaves_with_path(moves)]
