@@ -1,8 +1,8 @@
 """Fit to data that is larger than the memory of the device, one pass a step.
 
 The data lies in a file and is mapped into memory; batches of it are read, moved and
-forgotten. `streaming_value_and_grad` adds up their losses and gradients, so Rprop sees
-the gradient of all of the data, and irprop+ the loss, by which it takes bad steps back.
+forgotten. `streaming_fit` adds up their losses and gradients, so Rprop sees the gradient
+of all of the data. The rest is as in `fit`: why it stopped, the best parameters, history.
 The rows are scikit-learn's 1,797 handwritten digits with copies shifted by a pixel: is
 the digit odd? Needs scikit-learn.
 
@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from sklearn.datasets import load_digits
 
-from optax_rprop import rprop, streaming_value_and_grad
+from optax_rprop import streaming_fit
 
 BATCH, NUM_EPOCHS = 1000, 100
 parser = argparse.ArgumentParser()
@@ -55,28 +55,24 @@ def loss_fn(params, x, y):
     return optax.sigmoid_binary_cross_entropy(hidden @ params["out"], y).mean()
 
 
-evaluate = streaming_value_and_grad(loss_fn)
-optimizer = rprop(variant="irprop+")
-update = jax.jit(optimizer.update)
 glorot = jax.nn.initializers.glorot_uniform()
 params = {
     "hidden": glorot(jax.random.key(0), (64, 32)),
     "hidden_bias": jnp.zeros(32),
     "out": jnp.zeros(32),
 }
-state, seen = optimizer.init(params), []
+seen = []
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / "rows.npy"
     write(file)
-    for epoch in range(1, NUM_EPOCHS + 1):
-        value, gradient = evaluate(params, batches(file))
-        updates, state = update(gradient, state, value=value)
-        params = optax.apply_updates(params, updates)
-        if epoch == 1 or epoch % 10 == 0:
-            print(f"epoch {epoch:3}  loss {value:.4f}")
+    result = streaming_fit(loss_fn, params, lambda: batches(file), max_steps=NUM_EPOCHS)
     size = file.stat().st_size
+
+for epoch in (1, *range(10, NUM_EPOCHS + 1, 10)):
+    print(f"epoch {epoch:3}  loss {result.history.loss[epoch - 1]:.4f}")
+print(result)
 
 print(f"{size / 1e6:.1f} MB on disk, at most {max(seen) / 1e6:.2f} MB on the device.")
 assert max(seen) < 4 * BATCH * 65 * 4, "two batches and a few parameters should be all"
-assert value < 0.2, f"the loss should fall below 0.2, got {value}"
+assert result.loss < 0.2, f"the loss should fall below 0.2, got {result.loss}"
 print("OK: every step saw all of the data.")

@@ -1,5 +1,8 @@
 """Loss and gradient over data that is larger than memory, from a stream of batches."""
 
+from __future__ import annotations  # so that a signature is short
+
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -66,22 +69,27 @@ def streaming_value_and_grad(
         >>> float(value), float(gradient)
         (12.5, -6.0)
     """
-    _fit_checks.function(_NAME, loss_fn)
-    owners = (loss_fn,)
+    return evaluator(_NAME, loss_fn)
+
+
+def evaluator(
+    name: str, loss_fn: Callable[..., jax.Array]
+) -> Callable[[optax.Params, Iterable[Any]], tuple[jax.Array, optax.Updates]]:
+    """What ``streaming_value_and_grad`` returns; error messages begin with ``name``."""
+    _fit_checks.function(name, loss_fn)
+    owners, make = (loss_fn,), functools.partial(_Programs, name)
     programs = (
-        kept_with(owners, _NAME, _Programs)
-        if is_constant(loss_fn)
-        else _Programs(lambda: owners)
+        kept_with(owners, name, make) if is_constant(loss_fn) else make(lambda: owners)
     )
 
     def evaluate(
         params: optax.Params, batches: Iterable[Any]
     ) -> tuple[jax.Array, optax.Updates]:
-        _checks.parameters(_NAME, params)
-        _fit_checks.data(_NAME, params=params)
+        _checks.parameters(name, params)
+        _fit_checks.data(name, params=params)
         if isinstance(batches, dict) or not isinstance(batches, Iterable):
             raise TypeError(
-                f"{_NAME}: batches must be an iterable of batches, got "
+                f"{name}: batches must be an iterable of batches, got "
                 f"{type(batches).__name__}. Wrap a single batch in a list."
             )
         sums: Any = None
@@ -89,20 +97,20 @@ def streaming_value_and_grad(
         count = 0
         for batch in batches:
             batch = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
-            _fit_checks.data(_NAME, batch=batch)
-            _fit_checks.batch(_NAME, "batch", batch)
+            _fit_checks.data(name, batch=batch)
+            _fit_checks.batch(name, "batch", batch)
             count += jax.tree.leaves(batch)[0].shape[0]
             batch = jax.device_put(jax.tree.map(_host_copy, batch))
             if sums is None:
                 loss = programs.loss.eval_shape(params, *batch)
-                _fit_checks.loss_output(_NAME, loss, "Only the loss can be streamed.")
+                _fit_checks.loss_output(name, loss, "Only the loss can be streamed.")
                 sums = _zero_sums(loss, params)
             if in_flight is not None:
                 in_flight.block_until_ready()  # or batches would pile up on the device
             sums, in_flight = programs.add(sums, params, batch)
         if sums is None:
             raise ValueError(
-                f"{_NAME}: batches must yield at least one batch, got none. A generator "
+                f"{name}: batches must yield at least one batch, got none. A generator "
                 "is used up after one pass; make a new one for every epoch."
             )
         loss, grads = programs.mean(sums, float(count), params)
@@ -116,9 +124,9 @@ def streaming_value_and_grad(
 class _Programs:
     """What is compiled for a loss; ``owners`` returns it."""
 
-    def __init__(self, owners: Callable[[], Any]) -> None:
+    def __init__(self, name: str, owners: Callable[[], Any]) -> None:
         def loss(params: Any, *batch: Any) -> Any:
-            with _fit_checks.errors_of_the_loss(_NAME, params, batch):
+            with _fit_checks.errors_of_the_loss(name, params, batch):
                 return owners()[0](params, *batch)
 
         def add(sums: Any, params: Any, batch: Any) -> tuple[Any, jax.Array]:
