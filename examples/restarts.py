@@ -50,20 +50,17 @@ fit_one = functools.partial(fit, loss_fn, target_loss=TARGET, max_steps=MAX_STEP
 results = jax.vmap(fit_one, in_axes=(0, None, None))(starts, x, y)
 
 num_reached = int((results.status == FitStatus.TARGET_REACHED).sum())
-best = results.loss.argmin()
-best_params = jax.tree.map(lambda leaf: leaf[best], results.params)
-num_right = int((jnp.sign(predict(best_params, x)) == y).sum())
+best = results.best()
+num_right = int((jnp.sign(predict(best.params, x)) == y).sum())
 print(f"{num_reached} of {NUM_STARTS} starts reached a loss of {TARGET}")
-print(f"median loss {jnp.median(results.loss):.4f}, best {results.loss[best]:.4f}")
-print(
-    f"start {best} has {num_right} of {len(y)} right in {results.num_steps[best]} steps"
-)
+print(f"median loss {jnp.median(results.loss):.4f}, best {best.loss:.4f}")
+print(f"the best has {num_right} of {len(y)} right in {best.num_steps} steps")
 
 figure = Figure(figsize=(8, 3.4), dpi=150, layout="constrained")  # needs no screen
 curves, spread = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
 curves.plot(results.history.loss.T, color="0.5", lw=0.4, alpha=0.4)
 label = f"the best of {NUM_STARTS}"
-curves.plot(results.history.loss[best], color="#D55E00", lw=2, label=label)
+curves.plot(best.history.loss, color="#D55E00", lw=2, label=label)
 curves.set(title="Every start", xlabel="step", ylabel="mean squared error", ylim=(0, 0.6))
 curves.legend(frameon=False)
 bins = np.linspace(0, 0.6, 61)  # the first one ends at TARGET
@@ -73,6 +70,6 @@ spread.text(num_reached + 3, 0.008, "at the target")
 figure.savefig(out)
 
 assert num_right == len(y), f"the best start has {num_right} of {len(y)} right"
-assert results.loss[best] <= TARGET, f"its loss is {results.loss[best]}, above {TARGET}"
+assert best.loss <= TARGET, f"its loss is {best.loss}, above {TARGET}"
 assert 3 <= num_reached < 128, f"a few should reach the target, not {num_reached}"
 print(f"OK: {out} drawn, the best of {NUM_STARTS} starts has every sign right.")
