@@ -20,4 +20,5 @@ autodoc_typehints = "none"  # the docstrings give types, shapes and units
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"optax_rprop {release}"
-nitpick_ignore_regex = [("py:class", r"(jax|numpy|ArrayTree).*")]  # documented elsewhere
+# Documented elsewhere:
+nitpick_ignore_regex = [("py:class", r"(jax|numpy|optax\.|ArrayTree).*")]

@@ -54,7 +54,7 @@ def forecast(log_p):  # the mean and the standard deviation of every month
 names = "line", "trend", "trend_years", "season", "season_shape", "season_years", "noise"
 start = dict.fromkeys(names, 0.0)  # each is 1; a first step of 4 makes it 55 or 1/55
 result = fit(loss_fn, start, x[:n], y[:n], optimizer=rprop(4.0), patience=50)
-losses = result.history.loss[: result.num_steps]  # NaN after that
+losses = result.history.loss
 num_failed = int((~jnp.isfinite(losses)).sum())
 print(f"{result.status.name} after {result.num_steps} steps; NaN losses: {num_failed}")
 print(", ".join(f"{name} {jnp.exp(result.params[name]):.3g}" for name in names))

@@ -1,10 +1,15 @@
 """Rprop for JAX: the four published rules as an Optax transformation, and a fit."""
 
+import importlib.metadata
+
 from optax_rprop._fit._fit import fit
+from optax_rprop._fit._many import fit_many
+from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._interop._torch import from_torch_state_dict, to_torch_state_dict
 from optax_rprop._rule import VARIANTS
 from optax_rprop._streaming import streaming_value_and_grad
+from optax_rprop._streaming_fit import streaming_fit
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._box import in_box
@@ -14,6 +19,8 @@ from optax_rprop._transform._eight_bit import (
     rprop_8bit,
     scale_by_rprop_8bit,
 )
+
+__version__ = importlib.metadata.version("optax-rprop")
 
 __all__ = [
     "VARIANTS",
@@ -25,7 +32,9 @@ __all__ = [
     "FitStatus",
     "Rprop8bitState",
     "RpropState",
+    "StepRecord",
     "fit",
+    "fit_many",
     "from_torch_state_dict",
     "in_box",
     "in_eigenbasis",
@@ -33,6 +42,7 @@ __all__ = [
     "rprop_8bit",
     "scale_by_rprop",
     "scale_by_rprop_8bit",
+    "streaming_fit",
     "streaming_value_and_grad",
     "to_torch_state_dict",
 ]

@@ -225,3 +225,21 @@ def torch_state(*entries, names=None):
         "state": {i: e for i, e in enumerate(entries) if e is not None},
         "param_groups": groups,
     }
+
+
+# What a tree of results may be mapped to.
+MAPPED = (
+    np.shape,
+    lambda x: None,
+    lambda x: "text",
+    lambda x: [x],
+    lambda x: np.full(np.shape(x), 99),
+    lambda x: np.asarray(x) + 0.5,
+    lambda x: 1j * np.asarray(x),
+    np.isfinite,
+    lambda x: np.stack([x, x]),
+    lambda x: np.array(["text", None]),
+    lambda x: np.zeros((2, 0)),
+    jax.typeof,
+    np.mean,
+)

@@ -511,7 +511,7 @@ def test_step_tol_ends_a_fit_that_a_dead_parameter_does_not_hinder():
     np.testing.assert_array_equal(result.params["dead"], 0)
     np.testing.assert_array_equal(result.params["unused"], 0)
     # The dead ones have the step sizes of the start; all others are at most step_tol.
-    assert result.history.step_size_max[result.num_steps - 1] == np.float32(0.1)
+    assert result.history.step_size_max[-1] == np.float32(0.1)
     state = rprop_state(result.last.opt_state)
     active = np.append(state.step_sizes["b"], state.step_sizes["w"])
     assert active.max() <= 1e-4

@@ -137,7 +137,29 @@ ARGUMENTS = [
         "improvement that patience waits for; 1e-4 is the default.",
     ),
     ({"rtol": 1}, ValueError, "fit: rtol must be at least 0 and less than 1, got 1."),
-    ({"rtol": None}, TypeError, "fit: rtol must be a real number, got NoneType."),
+    ({"rtol": "1"}, TypeError, "fit: rtol must be a real number, got str."),
+    (
+        {"stop_when": True},
+        TypeError,
+        "fit: stop_when must be a function, got bool. It is called with a StepRecord and "
+        "returns a bool.",
+    ),
+    (
+        {"stop_when": lambda seen: seen.loss},
+        TypeError,
+        "stop_when: the answer must be one bool, got float32[]. Compare what is in the record "
+        "with jnp, for example seen.loss < 0.1.",
+    ),
+    (
+        {"stop_when": lambda seen: seen.best_params > 0},
+        TypeError,
+        "stop_when: the answer must be one bool, got bool[2]. ",
+    ),
+    (
+        {"stop_when": lambda seen: None},
+        TypeError,
+        "stop_when: the answer must be one bool, got NoneType. ",
+    ),
     (
         {"has_aux": 1},
         TypeError,
@@ -150,7 +172,7 @@ ARGUMENTS = [
         {"progress": "sometimes"},
         TypeError,
         "fit: progress must be True, False, 'always' or a function, got 'sometimes'. A "
-        "function is called with num_steps, loss and step_size; True makes a bar.",
+        "function is called with a StepRecord; True makes a bar.",
     ),
     ({"progress": None}, TypeError, "'always' or a function, got NoneType. A function"),
     (
@@ -637,7 +659,8 @@ def test_a_derivative_through_a_fit(derivative, run, at, part):
             TypeError,
             "fit: its inputs must not be differentiated, got a derivative through fit. "
             "Rprop follows signs, so it would be zero without being right. Differentiate "
-            "the solution (docs/fit.md, Derivatives), or pass its inputs through "
+            "the solution: optimistix.minimise with optax_rprop.optimistix.RpropMinimiser "
+            "and ImplicitAdjoint (docs/fit.md). Or pass its inputs through "
             "jax.lax.stop_gradient.",
         ):
             function(at)

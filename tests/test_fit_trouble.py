@@ -205,7 +205,7 @@ def test_a_wrapper_that_hides_the_loss_does_not_make_it_cycle(wrap, variant, rel
     start = jnp.asarray([3.0, 2.0], "float32")
     optimizer = wrap(rprop(1.0, variant=variant))
     result = fit(barrier, start, optimizer=optimizer, max_steps=300)
-    losses = np.asarray(result.history.loss)[: result.num_steps]
+    losses = result.history.loss
     assert np.count_nonzero(~np.isfinite(losses)) <= 40
     assert np.isfinite(result.loss)
     assert result.status is FitStatus.NONFINITE or losses[-1] < -0.49
@@ -398,7 +398,7 @@ def test_explicit_axes_without_set_mesh(of):
         start, data = jnp.zeros((), "float32"), jax.device_put(data, sharding)
     result = fit(lambda p, x: jnp.mean((p - x) ** 2), start, data, step_tol=1e-4)
     assert result.status is FitStatus.STEP_CONVERGED
-    assert np.isfinite(result.history.loss[: result.num_steps]).all()
+    assert np.isfinite(result.history.loss).all()
 
 
 @every_rule

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import importlib.metadata
+import inspect
 import os
 import pathlib
 import re
@@ -23,7 +24,8 @@ LAYERS = [
     {"_rule"},
     {"_transform"},
     {"_fit"},
-    {"_streaming", "_interop"},
+    {"_streaming", "_interop", "optimistix"},
+    {"_streaming_fit"},
     {"__init__"},
 ]
 
@@ -72,7 +74,8 @@ def test_importing_needs_jax_and_optax_alone_and_starts_no_backend():
     """``jax.distributed.initialize`` has to come before the first computation."""
     code = (
         "import sys, optax_rprop, jax\n"
-        "extra = {'flax', 'matplotlib', 'sklearn', 'tqdm'} & set(sys.modules)\n"
+        "extra = {'equinox', 'flax', 'matplotlib', 'optimistix', 'sklearn', 'tqdm'}\n"
+        "extra &= set(sys.modules)\n"
         "assert not extra, extra\n"
         "jax.config.update('jax_num_cpu_devices', 3)  # an error once a backend runs\n"
         "assert jax.device_count() == 3\n"
@@ -90,11 +93,70 @@ def test_the_package_needs_jax_jaxlib_and_optax_and_nothing_else():
     assert required == ["jax", "jaxlib", "optax"]
 
 
+def test_the_version_is_that_of_the_package():
+    assert optax_rprop.__version__ == importlib.metadata.version("optax-rprop")
+
+
+def test_signatures_are_short_enough_to_read():
+    """An annotation is shown as it is written, and not as the types behind its name."""
+    functions = [getattr(optax_rprop, name) for name in optax_rprop.__all__]
+    functions = [public for public in functions if inspect.isfunction(public)]
+    assert len(functions) > 8
+    for public in functions:
+        assert "Union[" not in str(inspect.signature(public))
+    shown = str(inspect.signature(optax_rprop.fit))
+    assert "target_loss: 'jax.typing.ArrayLike | None' = None" in shown
+
+
+SNIPPET = """
+import jax
+import jax.numpy as jnp
+
+from optax_rprop import FitResult, FitStatus, fit
+
+
+def loss_fn(params: jax.Array) -> jax.Array:
+    return jnp.sum(params**2)
+
+
+result: FitResult = fit(loss_fn, jnp.ones(2), target_loss=1e-6)
+name: str = result.status.name
+advice: str = result.status.advice
+steps: int = result.num_steps + result.best_step
+reached: bool = result.status == FitStatus.TARGET_REACHED
+small: jax.Array = result.gradient_max < 1e-3
+best: FitResult = result.best()
+print(f"{name} {advice} {steps} {reached} {small} {best.loss:.3g} {result.statuses}")
+result.status.nmae
+"""
+
+
+@needs_checkout
+def test_what_a_user_writes_passes_a_type_checker(tmp_path):
+    """All but the last line, which shows that it is the package's types that count."""
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    (tmp_path / "snippet.py").write_text(SNIPPET)
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "snippet.py"],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.stdout.splitlines() == [
+        'snippet.py:20: error: "FitStatus" has no attribute "nmae"  [attr-defined]',
+        "Found 1 error in 1 file (checked 1 source file)",
+    ], ran.stdout + ran.stderr
+
+
 @needs_checkout
 def test_the_api_page_lists_every_public_name():
     page = (ROOT / "docs" / "api.rst").read_text()
-    listed = re.findall(r"auto(?:function|class|data):: optax_rprop\.(\w+)", page)
-    assert set(listed) == set(optax_rprop.__all__)
+    listed = re.findall(r"auto(?:function|class|data):: optax_rprop\.([\w.]+)", page)
+    # The module for Optimistix is not imported with the package.
+    names = {*optax_rprop.__all__, "optimistix.RpropMinimiser"}
+    assert set(listed) == names
 
 
 @needs_checkout
@@ -129,3 +191,18 @@ def test_every_python_block_of_the_pages_runs(relaxed):
     names = {name: {} for name, _ in blocks}  # a page is read from its top
     for name, block in blocks:
         exec(compile(block, name, "exec"), names[name])  # raises where it asserts
+
+
+@needs_checkout
+def test_the_page_on_libraries_shows_every_recipe():
+    page = (ROOT / "docs" / "libraries.md").read_text()
+    shown = re.findall(
+        r"```{literalinclude} \.\./tests/libraries/(in_\w+\.py)\n:language: python\n"
+        r':lines: 3-\n:end-before: "# Not on the page"\n```',
+        page,
+    )
+    recipes = {path.name: path.read_text() for path in TESTS.glob("libraries/in_*.py")}
+    assert sorted(shown) == sorted(recipes)
+    for text in recipes.values():
+        assert re.match(r'"""[^"\n]+"""\n\n\S', text)  # the page leaves these lines out
+        assert text.count("\n# Not on the page:\n") == 1

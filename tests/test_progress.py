@@ -30,27 +30,37 @@ def pythons_own_handler():
 @pytest.mark.parametrize("rules", [{"max_steps": 300}, {"target_loss": 1e-9}])
 def test_progress_changes_no_bit(rules, history):
     told = []
-    with_it = fit(
-        bowl, START, history=history, progress=lambda *n: told.append(n), **rules
-    )
+    with_it = fit(bowl, START, history=history, progress=told.append, **rules)
     assert_same(with_it, fit(bowl, START, history=history, **rules))
-    steps, losses, sizes = zip(*told, strict=True)
-    assert list(steps) == sorted(set(steps))
+    steps = [seen.num_steps for seen in told]
+    assert steps == sorted(set(steps))
     assert steps[-1] == with_it.num_steps
+    last = told[-1]
+    assert_same((last.best_loss, last.best_params), (with_it.loss, with_it.params))
+    assert last.best_step == with_it.best_step
     if history:
-        np.testing.assert_array_equal(
-            losses, with_it.history.loss[np.array(steps) - 1].astype("float32")
-        )
-        np.testing.assert_allclose(
-            sizes, with_it.history.step_size_mean[np.array(steps) - 1], rtol=1e-6
-        )
+        series = with_it.history._asdict().items()
+        for name, found in series:
+            expected = found[np.array(steps) - 1]
+            np.testing.assert_array_equal([getattr(s, name) for s in told], expected)
+
+
+def test_a_report_may_keep_what_it_is_told():
+    """Numbers and copies: the fit writes into its own arrays."""
+    told = []
+    first = fit(bowl, START, max_steps=5, progress=told.append)
+    fit(bowl, START, max_steps=5, progress=told.append, resume=first.last)
+    assert [seen.num_steps for seen in told if seen.num_steps in (5, 10)] == [5, 10]
+    for seen in told:
+        assert type(seen.loss) is float
+        assert bowl(seen.best_params) == seen.best_loss
 
 
 def test_reports_come_a_few_times_a_second():
     """However fast the steps are: this is some 20,000 of them."""
     told = []
     began = time.perf_counter()
-    fit(bowl, START, max_steps=20_000, progress=lambda *n: told.append(n))
+    fit(bowl, START, max_steps=20_000, patience=np.inf, progress=told.append)
     seconds = time.perf_counter() - began
     assert 2 <= len(told) <= 3 + seconds / 0.2
 
@@ -62,9 +72,9 @@ def test_another_optimizer_has_no_step_size_to_tell(relaxed):
         START,
         optimizer=optax.adam(0.1),
         max_steps=3,
-        progress=lambda *n: told.append(n),
+        progress=told.append,
     )
-    assert {size for _, _, size in told} == {None}
+    assert {(seen.step_size_mean, seen.flip_fraction) for seen in told} == {(None, None)}
 
 
 def test_no_bar_where_the_output_is_no_terminal(capfd):
@@ -106,7 +116,7 @@ def test_a_bar_on_a_terminal():
     assert b"50/50" in written
 
 
-def interrupting(num_steps, loss, step_size):
+def interrupting(seen):
     """A report that presses Ctrl-C; the first one is made at once."""
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -117,7 +127,7 @@ def test_ctrl_c_ends_a_fit_between_chunks_and_it_can_go_on():
     assert first.status is FitStatus.INTERRUPTED
     assert 1 <= first.num_steps < 400
     assert np.isfinite(first.loss)
-    assert first.history.loss.shape == (400,)
+    assert first.history.loss.shape == (first.num_steps,)
     assert signal.getsignal(signal.SIGINT) is usual
     rest = fit(bowl, START, max_steps=400 - first.num_steps, resume=first.last)
     whole = fit(bowl, START, max_steps=400)
@@ -132,7 +142,7 @@ def test_ctrl_c_at_the_end_interrupts_nothing():
 
 
 def test_a_second_ctrl_c_is_raised_at_once():
-    def report(num_steps, loss, step_size):
+    def report(seen):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -146,7 +156,7 @@ def test_in_another_thread_progress_works_without_ctrl_c():
     results = []
     thread = threading.Thread(
         target=lambda: results.append(
-            fit(bowl, START, max_steps=30, progress=lambda *numbers: None)
+            fit(bowl, START, max_steps=30, progress=lambda seen: None)
         )
     )
     thread.start()
@@ -165,7 +175,7 @@ def test_ctrl_c_after_the_last_step_loses_nothing(where, monkeypatch):
 
     pressed.INTERRUPTED = FitStatus.INTERRUPTED
     monkeypatch.setattr(_drive, where, pressed)
-    result = fit(bowl, START, max_steps=30, progress=lambda *numbers: None)
+    result = fit(bowl, START, max_steps=30, progress=lambda seen: None)
     assert result.status is FitStatus.MAX_STEPS
     assert result.num_steps == 30
 
@@ -184,7 +194,7 @@ def test_only_pythons_own_handler_is_replaced(usual, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     told = []
 
-    def report(*numbers):
+    def report(seen):
         told.append(signal.getsignal(signal.SIGINT))
 
     try:

@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -17,16 +17,18 @@ from optax_rprop._checks import (
     dtype_of,
     is_traced,
     kind_of,
+    parameters,
     path_name,
     type_of,
 )
 from optax_rprop._fit._result import FitState
+from optax_rprop._fit._stop import Limits
 
 NO_DERIVATIVE = (
     "fit: its inputs must not be differentiated, got a derivative through fit. Rprop "
     "follows signs, so it would be zero without being right. Differentiate the "
-    "solution (docs/fit.md, Derivatives), or pass its inputs through "
-    "jax.lax.stop_gradient."
+    "solution: optimistix.minimise with optax_rprop.optimistix.RpropMinimiser and "
+    "ImplicitAdjoint (docs/fit.md). Or pass its inputs through jax.lax.stop_gradient."
 )
 
 SAME = (
@@ -35,6 +37,7 @@ SAME = (
 
 
 def arguments(
+    caller: str,
     *,
     loss_fn: Any,
     optimizer: Any,
@@ -44,26 +47,17 @@ def arguments(
     history: Any,
     progress: Any,
     resume: Any,
+    stop_when: Any,
     unknown: dict[str, Any],
 ) -> None:
-    """Raise unless each argument of ``fit`` but parameters, data and numbers is right."""
-    if unknown:
-        names = ", ".join(unknown)
-        raise TypeError(
-            f"fit: every keyword must name an argument of fit, got {names}. "
-            f"Data goes by position, fit(loss_fn, params, x, y); settings of Rprop "
-            "go into optimizer=rprop(...)."
-        )
-    function("fit", loss_fn)
-    if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(
-            f"fit: optimizer must be an Optax transformation, got "
-            f"{kind_of(optimizer)}. rprop() is the default; for a MultiSteps ms "
-            "pass optax.GradientTransformationExtraArgs(ms.init, ms.update)."
-        )
-    _count("max_steps", max_steps, "It bounds the run; 1000 is the default.")
+    """Raise unless each argument of a fit but parameters, data and numbers is right."""
+    no_unknown(caller, unknown)
+    function(caller, loss_fn)
+    transformation(caller, optimizer)
+    _count(caller, "max_steps", max_steps, "It bounds the run; 1000 is the default.")
     if microbatch_size is not None:
         _count(
+            caller,
             "microbatch_size",
             microbatch_size,
             "It is the number of entries in a slice; None takes all of the data at once.",
@@ -77,57 +71,124 @@ def arguments(
     for name, value in (("has_aux", has_aux), ("history", history)):
         if not isinstance(value, bool):
             raise TypeError(
-                f"fit: {name} must be True or False, got {kind_of(value)}. Data "
+                f"{caller}: {name} must be True or False, got {kind_of(value)}. Data "
                 "goes by position, after params."
             )
     is_bar = hasattr(progress, "set_postfix")  # tqdm's, which can be called too
     is_name = isinstance(progress, str) and progress == "always"
     if not (isinstance(progress, bool) or is_name or callable(progress)) or is_bar:
         raise TypeError(
-            f"fit: progress must be True, False, 'always' or a function, got "
-            f"{_shown(progress)}. A function is called with num_steps, loss and "
-            "step_size; True makes a bar."
+            f"{caller}: progress must be True, False, 'always' or a function, got "
+            f"{_shown(progress)}. A function is called with a StepRecord; True makes a "
+            "bar."
+        )
+    if stop_when is not None and not callable(stop_when):
+        raise TypeError(
+            f"{caller}: stop_when must be a function, got {kind_of(stop_when)}. It is "
+            "called with a StepRecord and returns a bool."
         )
     if resume is not None and not isinstance(resume, FitState):
         raise TypeError(
-            f"fit: resume must be a FitState, got {type(resume).__name__}. {SAME}"
+            f"{caller}: resume must be a FitState, got {type(resume).__name__}. {SAME}"
         )
 
 
-def target_loss(value: Any) -> Any:
-    """The number, as given where it is traced; -inf for None, which no loss reaches."""
+def transformation(caller: str, optimizer: Any) -> None:
+    """Raise unless ``optimizer`` is a transformation of Optax."""
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(
+            f"{caller}: optimizer must be an Optax transformation, got "
+            f"{kind_of(optimizer)}. rprop() is the default; for a MultiSteps ms "
+            "pass optax.GradientTransformationExtraArgs(ms.init, ms.update)."
+        )
+
+
+def no_unknown(caller: str, unknown: dict[str, Any]) -> None:
+    """Raise if there are keywords that name no argument."""
+    if unknown:
+        names = ", ".join(unknown)
+        raise TypeError(
+            f"{caller}: every keyword must name an argument of {caller}, got {names}. "
+            f"Data goes by position, {caller}(loss_fn, params, {_DATA[caller]}); "
+            "settings of Rprop go into optimizer=rprop(...)."
+        )
+
+
+def many(caller: str, starts: Any) -> None:
+    """Raise unless there are as many starts in every leaf."""
+    parameters(caller, starts)
+    has_arrays(caller, starts)
+    sizes = {
+        path_name(path): (np.shape(leaf) or (None,))[0]
+        for path, leaf in jax.tree.leaves_with_path(starts)
+    }
+    if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
+        listed = ", ".join(f"{size} at {path}" for path, size in sizes.items())
+        raise ValueError(
+            f"{caller}: starts must have one leading size, got {listed}. Each entry of "
+            "the leading axis is a start; jax.vmap(init)(jax.random.split(key, 8)) makes "
+            "eight."
+        )
+
+
+def limits(
+    caller: str, *, target_loss: Any, step_tol: Any, patience: Any, rtol: Any
+) -> Limits:
+    """When to stop, from what the user asked for; traced numbers as they are.
+
+    Without a ``patience``: when there has been no new best loss at all for so long that
+    Rprop has gone back to the best several times, with shorter steps.
+    """
+    if rtol is None:
+        rtol = 0.0 if patience is None else 1e-4
+    return Limits(
+        _target_loss(caller, target_loss),
+        _step_tol(caller, step_tol),
+        _patience(caller, _PATIENCE if patience is None else patience),
+        _rtol(caller, rtol),
+    )
+
+
+def answer(value: Any) -> None:
+    """Raise unless a rule of the user's own returned a bool."""
+    if dtype_of(value) != np.dtype(bool) or np.shape(value) != ():
+        raise TypeError(
+            f"stop_when: the answer must be one bool, got {type_of(value)}. Compare what "
+            "is in the record with jnp, for example seen.loss < 0.1."
+        )
+
+
+def _target_loss(caller: str, value: Any) -> Any:
+    """The number; -inf for None, which no loss reaches."""
     if value is None:
         return -math.inf
-    target = as_number("fit", "target_loss", value, _HINT)
+    target = as_number(caller, "target_loss", value, _HINT)
     if target is not None and math.isnan(target):
         raise ValueError(
-            f"fit: target_loss must be a number, got {target:g}. No loss is at or "
+            f"{caller}: target_loss must be a number, got {target:g}. No loss is at or "
             "below it; None asks for no target."
         )
     return value if target is None else target
 
 
-def step_tol(value: Any) -> Any:
-    """The number, as given where it is traced; -1 for None, which no step is below."""
+def _step_tol(caller: str, value: Any) -> Any:
+    """The number; -1 for None, which no step is below."""
     if value is None:
         return -1.0
-    tolerance = as_number("fit", "step_tol", value, _HINT)
+    tolerance = as_number(caller, "step_tol", value, _HINT)
     if tolerance is not None and not tolerance > 0:
         raise ValueError(
-            f"fit: step_tol must be positive, got {tolerance:g}. It is a step size, "
+            f"{caller}: step_tol must be positive, got {tolerance:g}. It is a step size, "
             "in the units of the parameters, not below min_step_size."
         )
     return value if tolerance is None else tolerance
 
 
-def patience(value: Any) -> Any:
-    """The number, as given where it is traced; the largest int32 for None."""
-    if value is None:
-        return _LARGEST_COUNT
-    steps = as_number("fit", "patience", value, _HINT)
+def _patience(caller: str, value: Any) -> Any:
+    steps = as_number(caller, "patience", value, _HINT)
     if steps is not None and not steps >= 1:
         raise ValueError(
-            f"fit: patience must be at least 1, got {steps:g}. It is a number of "
+            f"{caller}: patience must be at least 1, got {steps:g}. It is a number of "
             "steps; 50 to 200 is usual."
         )
     return (
@@ -135,12 +196,11 @@ def patience(value: Any) -> Any:
     )
 
 
-def rtol(value: Any) -> Any:
-    """The number, as given where it is traced."""
-    improvement = as_number("fit", "rtol", value, _HINT)
+def _rtol(caller: str, value: Any) -> Any:
+    improvement = as_number(caller, "rtol", value, _HINT)
     if improvement is not None and not 0 <= improvement < 1:
         raise ValueError(
-            f"fit: rtol must be at least 0 and less than 1, got {improvement:g}. It "
+            f"{caller}: rtol must be at least 0 and less than 1, got {improvement:g}. It "
             "is the relative improvement that patience waits for; 1e-4 is the default."
         )
     return value if improvement is None else improvement
@@ -179,6 +239,32 @@ _WAYS_OUT = {
 }
 
 
+def values(caller: str, params: Any) -> None:
+    """Raise if the parameters of a fit over a stream are traced."""
+    if is_traced(params):
+        raise TypeError(
+            f"{caller}: params must have values, got traced ones. A stream is read on "
+            "the host; inside jax.jit use fit with microbatch_size."
+        )
+
+
+def stream(caller: str, batches: Any) -> None:
+    """Raise unless ``batches`` can be passed over again and again."""
+    if isinstance(batches, Iterator):
+        raise TypeError(
+            f"{caller}: batches must give all of the data at every pass, got a "
+            f"{type(batches).__name__}, which is used up after one. Pass a list, a "
+            "loader, or a function that returns a new generator."
+        )
+    if not (callable(batches) or isinstance(batches, Iterable)) or isinstance(
+        batches, dict
+    ):
+        raise TypeError(
+            f"{caller}: batches must be an iterable of batches or a function that "
+            f"returns one, got {type(batches).__name__}. Wrap a single batch in a list."
+        )
+
+
 def not_traced(progress: Any) -> None:
     """Raise if a fit with progress was called inside jit or vmap."""
     if progress is not False:
@@ -189,13 +275,18 @@ def not_traced(progress: Any) -> None:
         )
 
 
-def start(objective: Any, params: Any, args: Any) -> None:
-    """Raise unless the loss can be evaluated at the parameters and the data."""
+def has_arrays(caller: str, params: Any) -> None:
+    """Raise unless there is something to fit in the parameters."""
     if not any(np.size(leaf) for leaf in jax.tree.leaves(params)):
         raise ValueError(
-            f"fit: params must hold at least one array, got "
+            f"{caller}: params must hold at least one array, got "
             f"{jax.tree.structure(params)}. There is nothing to fit in it."
         )
+
+
+def start(objective: Any, params: Any, args: Any) -> None:
+    """Raise unless the loss can be evaluated at the parameters and the data."""
+    has_arrays("fit", params)
     if objective.microbatch_size is not None:
         batch("fit", "args", args)
     try:
@@ -282,17 +373,19 @@ def batch(caller: str, of: str, args: Any) -> None:
         )
 
 
-def step_tol_can_be_met(step_tol: Any, smallest: float | None, shown: str | None) -> None:
+def step_tol_can_be_met(
+    caller: str, step_tol: Any, smallest: float | None, shown: str | None
+) -> None:
     """Raise unless step sizes, of which the least is ``smallest``, can be so small."""
     if smallest is None:
         raise ValueError(
-            f"fit: step_tol must be None for an optimizer without known step sizes, got "
-            f"{shown}. Only Rprop has them, where no wrapper hides which parameters they "
-            "belong to; use target_loss or patience."
+            f"{caller}: step_tol must be None for an optimizer without known step sizes, "
+            f"got {shown}. Only Rprop has them, where no wrapper hides which parameters "
+            "they belong to; use target_loss or patience."
         )
     if not is_traced(step_tol) and np.float32(step_tol) < np.float32(smallest):
         raise ValueError(
-            f"fit: step_tol must be at least min_step_size, got {shown} below "
+            f"{caller}: step_tol must be at least min_step_size, got {shown} below "
             f"{smallest:g}. No step size can meet it; lower min_step_size as well."
         )
 
@@ -302,13 +395,15 @@ def shown(number: Any) -> str:
     return "a traced number" if is_traced(number) else repr(number)
 
 
-def resume(state: Any, expected: Any) -> None:
+def resume(caller: str, state: Any, expected: Any) -> None:
     """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
-    conforms("fit", "resume", state, expected, "of the state of this fit", SAME)
+    conforms(caller, "resume", state, expected, "of the state of this fit", SAME)
 
 
 _HINT = "One number holds for the whole fit; jax.vmap runs many fits."
 _LARGEST_COUNT = 2**31 - 1
+_DATA = {"fit": "x, y", "fit_many": "x, y", "streaming_fit": "batches"}
+_PATIENCE = 100
 
 
 def _is_data(leaf: Any) -> bool:
@@ -341,10 +436,10 @@ def _shown(progress: Any) -> str:
     return "a function" if inspect.isroutine(progress) else kind_of(progress)
 
 
-def _count(name: str, value: Any, why: str) -> None:
+def _count(caller: str, name: str, value: Any, why: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"fit: {name} must be an int, got {value!r}. {why}")
+        raise TypeError(f"{caller}: {name} must be an int, got {value!r}. {why}")
     if value < 1:
-        raise ValueError(f"fit: {name} must be at least 1, got {value}. {why}")
+        raise ValueError(f"{caller}: {name} must be at least 1, got {value}. {why}")
     if value > _LARGEST_COUNT:
-        raise ValueError(f"fit: {name} must be less than 2**31, got {value}. {why}")
+        raise ValueError(f"{caller}: {name} must be less than 2**31, got {value}. {why}")

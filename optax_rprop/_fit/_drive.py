@@ -4,7 +4,7 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +12,17 @@ import numpy as np
 import optax
 
 from optax_rprop._checks import is_traced
-from optax_rprop._fit._loop import BLOCK, Loop, result_of
+from optax_rprop._fit._loop import BLOCK, Loop, Segment, result_of
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._progress import Report, deferred_interrupt
-from optax_rprop._fit._record import from_rows
+from optax_rprop._fit._record import StepRecord, from_rows
 from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
-from optax_rprop._fit._step import Held, Scalars
+from optax_rprop._fit._step import Held, Scalars, record_of
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._kept import is_constant, kept_with
 
-SEGMENT = 33 * BLOCK  # the most steps of one call, and the length of its history
+SEGMENT = 42 * BLOCK  # the most steps of one call, and the length of its history
 _SECONDS_PER_REPORT = 0.2
 
 
@@ -36,7 +36,7 @@ class Programs:
         self._smallest = jax.jit(
             lambda held: loop().smallest_step_size(held), keep_unused=True
         )
-        self.run = jax.jit(
+        self.run: Callable[..., Segment] = jax.jit(
             lambda together, *args: (
                 loop()._replace(together=together).run(*args, length=SEGMENT)
             ),
@@ -66,29 +66,52 @@ class Programs:
         return None if smallest is None else smallest.item()
 
 
+P = TypeVar("P", bound=Programs)
+
+
 def programs_for(
-    objective: Objective, optimizer: optax.GradientTransformation
-) -> Programs:
-    """The programs of a loop: kept for as long as its loss and its optimizer live."""
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    stop_when: Callable[[StepRecord], Any] | None,
+    programs: type[P],
+) -> P:
+    """The programs of a loop: kept for as long as the functions that it calls live."""
     _, has_aux, microbatch_size = objective
     kind = type(optimizer)
 
-    def make(owners: Callable[[], Any]) -> Programs:
+    def make(owners: Callable[[], Any]) -> P:
         def loop() -> Loop:
-            loss_fn, init, update = owners()
+            loss_fn, init, update, *stop = owners()
             extended = optax.with_extra_args_support(kind(init, update))
-            return Loop(Objective(loss_fn, has_aux, microbatch_size), extended)
+            return Loop(Objective(loss_fn, has_aux, microbatch_size), extended, *stop)
 
-        return Programs(loop)
+        return programs(loop)
 
-    owners = (objective.loss_fn, optimizer.init, optimizer.update)
-    if not is_constant(objective.loss_fn):
+    own = () if stop_when is None else (stop_when,)
+    owners = (objective.loss_fn, optimizer.init, optimizer.update, *own)
+    if not all(map(is_constant, (objective.loss_fn, *own))):
         return make(lambda: owners)
-    return kept_with(owners, (has_aux, microbatch_size, kind), make)
+    return kept_with(owners, (has_aux, microbatch_size, kind, programs), make)
+
+
+class Runs(Protocol):
+    """What steps a fit on, as ``Programs.run`` does."""
+
+    def run(
+        self,
+        together: bool,
+        limits: Limits,
+        args: tuple[Any, ...],
+        held: Held,
+        pause_after: int,
+        stop_after: int,
+        /,
+    ) -> Segment:
+        """Some steps, at least one; the last of them closes the fit."""
 
 
 def run_on_host(
-    programs: Programs,
+    programs: Runs,
     limits: Limits,
     args: tuple[Any, ...],
     held: Held,
@@ -124,7 +147,7 @@ def run_on_host(
             taken = seen.counts["num_steps"].item() - first - num_steps
             num_steps += taken
             closed = seen.closed.item()
-            if with_history or report is not None:
+            if with_history:
                 series = from_rows(np.asarray(segment.rows)[:taken], seen.history)
                 written.append(series)
             now = time.perf_counter()
@@ -133,15 +156,13 @@ def run_on_host(
             due = closed or now - reported >= _SECONDS_PER_REPORT
             if report is not None and taken and due:
                 reported = now
-                size = series.step_size_mean
-                step_size = None if size is None else size[-1].item()
-                report(num_steps, series.loss[-1].item(), step_size)
+                report(record_of(held.arrays, seen))
             if closed:
                 break
         status = FitStatus(seen.status.item())
         if status is RUNNING and stopped:
             status = FitStatus.INTERRUPTED
-        history = _join(written, max_steps) if with_history else None
+        history = _join(written) if with_history else None
         counts = _placed_like(held.scalars, seen.counts)
         result = result_of(
             segment, seen._replace(counts=counts), num_steps, status, history
@@ -161,14 +182,7 @@ def _placed_like(arrays: Any, tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
-def _join(written: list[FitHistory], length: int) -> FitHistory:
-    """The parts one after another, and NaN up to ``length``."""
-
-    def join(*parts: np.ndarray) -> np.ndarray:
-        joined = np.full(length, np.nan, parts[0].dtype)
-        taken = np.concatenate(parts)
-        joined[: len(taken)] = taken
-        return joined
-
-    joined: FitHistory = jax.tree.map(join, *written)
+def _join(written: list[FitHistory]) -> FitHistory:
+    """The parts one after another."""
+    joined: FitHistory = jax.tree.map(lambda *parts: np.concatenate(parts), *written)
     return joined

@@ -1,5 +1,7 @@
 """``fit``: one call from parameters and data to a result."""
 
+from __future__ import annotations  # so that a signature is short
+
 from collections.abc import Callable
 from typing import Any, Literal, Never
 
@@ -8,16 +10,16 @@ import optax
 
 from optax_rprop._checks import is_traced, parameters
 from optax_rprop._fit import _checks
-from optax_rprop._fit._drive import programs_for, run_on_host
+from optax_rprop._fit._drive import Programs, programs_for, run_on_host
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, reporter
+from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitResult, FitState
-from optax_rprop._fit._stop import Limits
 from optax_rprop._transform._arrays import rprop
 from optax_rprop._transform._box import check_start
 from optax_rprop._transform._state import check_values
 
-_DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
+DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
 
 
 def fit(
@@ -29,7 +31,8 @@ def fit(
     target_loss: jax.typing.ArrayLike | None = None,
     step_tol: jax.typing.ArrayLike | None = None,
     patience: jax.typing.ArrayLike | None = None,
-    rtol: jax.typing.ArrayLike = 1e-4,
+    rtol: jax.typing.ArrayLike | None = None,
+    stop_when: Callable[[StepRecord], Any] | None = None,
     microbatch_size: int | None = None,
     has_aux: bool = False,
     history: bool = True,
@@ -40,7 +43,8 @@ def fit(
     r"""Minimise ``loss_fn(params, *args)`` over all of the data, in one compiled loop.
 
     A step evaluates the loss and its gradient, remembers the best parameters and moves
-    on. The loop runs on the device. It is compiled once for a ``loss_fn``, an
+    on. Without any other rule a fit stops when 100 steps have brought no new best loss.
+    The loop runs on the device. It is compiled once for a ``loss_fn``, an
     ``optimizer`` and the shapes, whatever else a call asks for. So create both functions
     once, and pass data as ``args`` instead of closing over it: like ``jax.jit``, a fit
     does not see that a global or an attribute behind a function has changed. (A bound
@@ -60,8 +64,8 @@ def fit(
         g = 0,
 
     or when the best loss has not improved by ``rtol``, relative to itself, for
-    ``patience`` steps, or after ``max_steps``. If a rule is met far from the
-    best parameters, the status says so (``WORSE_THAN_BEST``).
+    ``patience`` steps, when ``stop_when`` says so, or after ``max_steps``. If a rule is
+    met far from the best parameters, the status says so (``WORSE_THAN_BEST``).
 
     Rprop's first step may be far too large. So, with Rprop, a fit goes back to the best
     parameters, with smaller steps, if there has been no new best for 10 steps, or where
@@ -90,8 +94,13 @@ def fit(
         step_tol: Stop when every coordinate has a step size of at most this, in parameter
             units; positive, and not below ``min_step_size``. A coordinate whose gradient
             is exactly zero or NaN counts as arrived. Only for Rprop.
-        patience: Stop after this many steps without an improvement; at least 1.
-        rtol: The improvement that counts for ``patience``, relative to the loss.
+        patience: Stop after this many steps without an improvement; at least 1. If None,
+            100; inf never stops.
+        rtol: The improvement that counts for ``patience``, relative to the loss. If None,
+            1e-4 with a ``patience`` of your own, and else 0: any improvement counts.
+        stop_when: A rule of your own: a function from a :class:`StepRecord` to a bool. It
+            is compiled into the loop, and ends it with ``STOPPED``. Like the loss, create
+            it once.
         microbatch_size: Accumulate loss and gradient over slices of this many entries of
             the leading axis of every array in ``args``, to save memory. The loss has to
             be a mean over that axis (terms without data in them are fine); a size that
@@ -101,9 +110,8 @@ def fit(
             best parameters. Not together with ``microbatch_size``.
         history: Whether to keep what every step saw; see :class:`FitHistory`.
         progress: True for a bar in a terminal or a notebook (``"always"`` draws one
-            everywhere), or a function of the number of steps, the loss and the geometric
-            mean of the step sizes (None without Rprop), called a few times per second.
-            The first Ctrl-C then ends the fit early, with its result.
+            everywhere), or a function of a :class:`StepRecord`, called a few times per
+            second. The first Ctrl-C then ends the fit early, with its result.
         resume: ``result.last`` of a fit with the same loss and optimizer: goes on as
             though it had never stopped. ``params`` then only gives structure, shapes and
             dtypes. Another rule of Rprop, or other factors and bounds, may go on as well.
@@ -141,8 +149,9 @@ def fit(
         Igel and Huesken (2003), "Empirical evaluation of the improved Rprop learning
         algorithms", on full-batch training and its stopping.
     """
-    optimizer = _DEFAULT_OPTIMIZER if optimizer is None else optimizer
+    optimizer = DEFAULT_OPTIMIZER if optimizer is None else optimizer
     _checks.arguments(
+        "fit",
         loss_fn=loss_fn,
         optimizer=optimizer,
         max_steps=max_steps,
@@ -151,17 +160,17 @@ def fit(
         history=history,
         progress=progress,
         resume=resume,
+        stop_when=stop_when,
         unknown=unknown,
     )
-    limits = Limits(
-        _checks.target_loss(target_loss),
-        _checks.step_tol(step_tol),
-        _checks.patience(patience),
-        _checks.rtol(rtol),
+    limits = _checks.limits(
+        "fit", target_loss=target_loss, step_tol=step_tol, patience=patience, rtol=rtol
     )
     parameters("fit", params)
     _checks.data("fit", params=params, args=args, resume=resume)
-    programs = programs_for(Objective(loss_fn, has_aux, microbatch_size), optimizer)
+    programs = programs_for(
+        Objective(loss_fn, has_aux, microbatch_size), optimizer, stop_when, Programs
+    )
 
     shown = None if step_tol is None else _checks.shown(limits.step_tol)
 
@@ -174,8 +183,8 @@ def fit(
                 check_start("fit", held.arrays["opt_state"], params)
             if step_tol is not None:
                 smallest = programs.smallest_step_size(held)
-                _checks.step_tol_can_be_met(limits.step_tol, smallest, shown)
-            with reporter(progress, max_steps) as report:
+                _checks.step_tol_can_be_met("fit", limits.step_tol, smallest, shown)
+            with reporter(progress, max_steps, resume) as report:
                 result = run_on_host(
                     programs, limits, args, held, max_steps, history, report
                 )

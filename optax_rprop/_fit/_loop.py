@@ -1,6 +1,7 @@
 """The loop on the device, a segment of steps at a time."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from optax_rprop._derivatives import refuse_derivative
 from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
 from optax_rprop._fit._packing import unpack
-from optax_rprop._fit._record import as_row, from_rows, knows_step_sizes
+from optax_rprop._fit._record import StepRecord, as_row, from_rows, knows_step_sizes
 from optax_rprop._fit._result import FitResult, FitState, FitStatus
 from optax_rprop._fit._step import (
     Held,
@@ -24,11 +25,12 @@ from optax_rprop._fit._step import (
 )
 from optax_rprop._fit._stop import RUNNING, Limits, is_found, reached
 from optax_rprop._leaf import scalar_like
+from optax_rprop._transform._box import nan_where_outside
 from optax_rprop._transform._state import smallest_step_size
 
 # XLA's CPU backend runs the loop of a small problem in one thread, several times faster,
 # as long as no array in it is larger than 512 bytes. So the history is written in blocks.
-BLOCK = 31  # and a row to spare, of 4 float32
+BLOCK = 24  # and a row to spare, of 5 float32
 
 
 class Segment(NamedTuple):
@@ -46,6 +48,7 @@ class Loop(NamedTuple):
 
     objective: Objective
     optimizer: optax.GradientTransformationExtraArgs
+    stop_when: Callable[[StepRecord], Any] | None = None
     together: bool = True  # no array is spread over devices, as far as is known
 
     def start(
@@ -57,15 +60,29 @@ class Loop(NamedTuple):
     ) -> Held:
         """The fit before the first step, of a new state or of one to go on from."""
         _checks.start(self.objective, params, args)
+        loss, aux = jax.eval_shape(self.objective.loss_and_aux, params, *args)
+        return self.begin("fit", limits, params, Evaluation(loss, aux, params), resume)
+
+    def begin(
+        self,
+        caller: str,
+        limits: Limits,
+        params: optax.Params,
+        shapes: Evaluation,
+        resume: FitState | None,
+    ) -> Held:
+        """The same, where it is known what an evaluation gives."""
         # Copies, since the loop writes into its carry.
         params = jax.tree.map(lambda p: jnp.array(p, jnp.result_type(p)), params)
-        loss, aux = jax.eval_shape(self.objective.loss_and_aux, params, *args)
-        shapes = Evaluation(loss, aux, params)
         new_state = functools.partial(initial_state, self.optimizer)
         if resume is None:
             state = new_state(params, shapes)
+            state = state._replace(
+                params=nan_where_outside(state.opt_state, state.params),
+                best_params=nan_where_outside(state.opt_state, state.best_params),
+            )
         else:
-            _checks.resume(resume, jax.eval_shape(new_state, params, shapes))
+            _checks.resume(caller, resume, jax.eval_shape(new_state, params, shapes))
             state = jax.tree.map(jnp.array, resume)
         status = jnp.where(
             reached(limits, state.best_loss), int(FitStatus.TARGET_REACHED), int(RUNNING)
@@ -73,7 +90,7 @@ class Loop(NamedTuple):
         return hold(
             state,
             status=status.astype(jnp.int32),
-            last_loss=scalar_like(params, 0, loss.dtype),
+            last_loss=scalar_like(params, 0, shapes.loss.dtype),
             closed=scalar_like(params, False, bool),
         )
 
@@ -97,9 +114,7 @@ class Loop(NamedTuple):
         piece and one in several run the same machine code.
         """
         first = unpack(held.scalars).counts["num_steps"]
-        left = np.iinfo(np.int32).max - first  # that the count has room for
-        pause_at = first + jnp.minimum(jnp.asarray(pause_after, jnp.int32), left)
-        stop_at = first + jnp.minimum(jnp.asarray(stop_after, jnp.int32), left)
+        pause_at, stop_at = last_step(held, pause_after), last_step(held, stop_after)
         row = jnp.zeros_like(as_row(unpack(held.scalars).history))
 
         def blank(*shape: int) -> jax.Array:
@@ -135,16 +150,7 @@ class Loop(NamedTuple):
             block,
             (held, blank(length // BLOCK + 1, BLOCK)),
         )
-        seen = unpack(held.scalars)
-        best = seen.counts["best_loss"]
-        found = is_found(best)
-        return Segment(
-            held,
-            rows=blocks[:-1].reshape(length, -1),
-            loss=jnp.where(found, best, jnp.inf),
-            gradient_max=jnp.where(found, seen.counts["best_gradient_max"], jnp.nan),
-            last_loss=seen.last_loss,
-        )
+        return segment_of(held, blocks[:-1].reshape(length, -1))
 
     def step(
         self,
@@ -167,6 +173,7 @@ class Loop(NamedTuple):
             evaluation,
             stop_at,
             self.together,
+            self.stop_when,
             value_fn=value_fn,
         )
 
@@ -195,7 +202,7 @@ class Loop(NamedTuple):
         if step_tol is not None:
             known = knows_step_sizes(held.arrays["params"], held.arrays["opt_state"])
             smallest = 0.0 if known else None
-            _checks.step_tol_can_be_met(limits.step_tol, smallest, step_tol)
+            _checks.step_tol_can_be_met("fit", limits.step_tol, smallest, step_tol)
         length = -(-max_steps // BLOCK) * BLOCK
         before = unpack(held.scalars).counts["num_steps"]
         segment = self.run(limits, args, held, max_steps, max_steps, length=length)
@@ -211,11 +218,34 @@ class Loop(NamedTuple):
         return result_of(segment, seen, num_steps, seen.status, series)
 
 
+def segment_of(held: Held, rows: jax.Array) -> Segment:
+    """What steps that ended in ``held`` have to tell."""
+    seen = unpack(held.scalars)
+    best = seen.counts["best_loss"]
+    found = is_found(best)
+    return Segment(
+        held,
+        rows,
+        loss=jnp.where(found, best, jnp.inf),
+        gradient_max=jnp.where(found, seen.counts["best_gradient_max"], jnp.nan),
+        last_loss=seen.last_loss,
+    )
+
+
+def last_step(held: Held, pause_after: jax.typing.ArrayLike) -> jax.Array:
+    """The count of steps that is ``pause_after`` from now, as far as it has room."""
+    first = unpack(held.scalars).counts["num_steps"]
+    left = np.iinfo(np.int32).max - first
+    end: jax.Array = first + jnp.minimum(jnp.asarray(pause_after, jnp.int32), left)
+    return end
+
+
 def result_of(
     segment: Segment, seen: Scalars, num_steps: Any, status: Any, history: Any
 ) -> FitResult:
     """The result of a loop that ended with this segment and these scalars."""
     state = FitState(**segment.held.arrays, **seen.counts)
+    best_step: Any = state.best_step  # an int only outside jit and vmap
     return FitResult(
         params=state.best_params,
         loss=segment.loss,
@@ -224,7 +254,7 @@ def result_of(
         history=history,
         last=state,
         aux=state.best_aux,
-        best_step=state.best_step,
+        best_step=best_step,
         gradient_max=segment.gradient_max,
         last_loss=segment.last_loss,
     )

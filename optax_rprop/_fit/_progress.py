@@ -6,19 +6,26 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: A function called a few times a second with the steps so far, the loss and the
-#: geometric mean of the step sizes (None without Rprop).
-Report = Callable[[int, float, float | None], object]
+import jax
+import jax.numpy as jnp
+
+from optax_rprop._fit._record import StepRecord
+from optax_rprop._fit._result import FitState
+
+#: A function called a few times a second with what the last step saw.
+Report = Callable[[StepRecord], object]
 
 
 @contextlib.contextmanager
-def reporter(progress: Any, max_steps: int) -> Iterator[Report | None]:
-    """What to call with the numbers: the user's own function, or one that moves a bar."""
+def reporter(
+    progress: Any, max_steps: int, resume: FitState | None
+) -> Iterator[Report | None]:
+    """What to call with a record: the user's own function, or one that moves a bar."""
     if progress is False:
         yield None
         return
     if callable(progress):
-        yield progress
+        yield lambda seen: progress(_for_people(seen))
         return
     try:
         from tqdm.auto import tqdm
@@ -30,15 +37,24 @@ def reporter(progress: Any, max_steps: int) -> Iterator[Report | None]:
     # None shows a bar in a terminal or a notebook only.
     disable = False if progress == "always" else None
     with tqdm(total=max_steps, disable=disable, unit="step") as bar:
+        first = 0 if resume is None else int(resume.num_steps)
 
-        def report(num_steps: int, loss: float, step_size: float | None) -> None:
-            numbers = {"loss": f"{loss:.4g}"}
-            if step_size is not None:
-                numbers["step size"] = f"{step_size:.2g}"
+        def report(seen: StepRecord) -> None:
+            numbers = {"loss": f"{float(seen.loss):.4g}"}
+            if seen.step_size_mean is not None:
+                numbers["step size"] = f"{float(seen.step_size_mean):.2g}"
             bar.set_postfix(numbers, refresh=False)
-            bar.update(num_steps - bar.n)
+            bar.update(int(seen.num_steps) - first - bar.n)
 
         yield report
+
+
+def _for_people(seen: StepRecord) -> StepRecord:
+    """The record as numbers, and with copies: the fit writes into its own arrays."""
+    scalars = seen._asdict()
+    arrays = {name: scalars.pop(name) for name in ("best_params", "best_aux")}
+    copies = jax.tree.map(jnp.copy, arrays)
+    return StepRecord(**jax.tree.map(lambda x: x.item(), scalars), **copies)
 
 
 @contextlib.contextmanager

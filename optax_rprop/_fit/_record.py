@@ -1,7 +1,9 @@
-"""The record of a step: what it saw, as scalars, made once.
+"""What a step saw, as scalars, made once.
 
-It feeds the history, the stop rules and the progress bar.
+It feeds the history, the stop rules, the progress and a user's own rule.
 """
+
+from __future__ import annotations  # so that a signature is short
 
 import functools
 from collections.abc import Sequence
@@ -23,7 +25,51 @@ Arrays = tuple[Any, ...]
 
 
 class StepRecord(NamedTuple):
-    """What one step saw, for the stop rules and, in ``history``, for people.
+    """What one step of a fit saw: ``stop_when`` and ``progress`` are called with it.
+
+    For ``stop_when`` the fields are traced arrays. For ``progress`` they are numbers, and
+    copies of the parameters. Without Rprop's step sizes the fields about them are None.
+
+    Attributes:
+        num_steps: The steps taken so far, this one included, by all calls.
+        loss: The loss at the parameters before the step.
+        best_loss: The lowest loss so far; inf where none was finite.
+        best_step: How many steps led to it.
+        gradient_max: The largest absolute entry of the gradient before the step.
+        step_size_mean: The geometric mean of the step sizes after the step.
+        step_size_spread: Their geometric standard deviation.
+        step_size_max: The largest step size after the step.
+        flip_fraction: The fraction of coordinates whose gradient changed its sign.
+        best_params: The parameters of the lowest loss so far.
+        best_aux: With ``has_aux``, their aux.
+
+    Example:
+        A rule of one's own: the loss is falling by less than a hundredth of the gradient.
+
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import fit
+        >>> def is_flat(seen):
+        ...     return seen.gradient_max < 0.01
+        >>> result = fit(lambda x: (x - 3) ** 2, jnp.array(0.0), stop_when=is_flat)
+        >>> result.status.name, bool(result.gradient_max < 0.01)
+        ('STOPPED', True)
+    """
+
+    num_steps: Any
+    loss: Any
+    best_loss: Any
+    best_step: Any
+    gradient_max: Any
+    step_size_mean: Any
+    step_size_spread: Any
+    step_size_max: Any
+    flip_fraction: Any
+    best_params: optax.Params
+    best_aux: Any
+
+
+class Seen(NamedTuple):
+    """What the stop rules look at.
 
     A field is None where the optimizer has nothing to show in it.
     """
@@ -59,6 +105,7 @@ class StepSums(NamedTuple):
     """
 
     log_step_size: jax.Array | None  # the sum of the logarithms
+    log_square: jax.Array | None  # and of their squares
     step_size_max: jax.Array | None
     step_size_active: jax.Array | None  # the largest among coordinates with a gradient
     promised_decrease: jax.Array | None  # how much the step would lower a linear loss
@@ -95,12 +142,12 @@ def step_sums(by_leaf: list[Any], dtype: Any) -> StepSums:
         values = [maxima[index] for _, maxima in by_leaf if index < len(maxima)]
         return over_leaves(jnp.max, values)
 
-    return StepSums(total(0), largest(0), largest(1), total(1, dtype))
+    return StepSums(total(0), total(1), largest(0), largest(1), total(2, dtype))
 
 
 def _sums_of_leaf(leaf: Arrays, is_joined: bool) -> Any:
     size, *rest = leaf
-    sums, bounds = [jnp.log(size)], [size]
+    sums, bounds = [jnp.log(size), jnp.log(size) ** 2], [size]
     if rest:
         grad, sign = rest
         grad = jnp.abs(grad).astype(size.dtype)
@@ -142,7 +189,7 @@ def num_step_sizes(opt_state: Any) -> int:
     return sum(leaf.size for tree in leaves for leaf in tree)
 
 
-def record(
+def seen_by_step(
     loss: jax.Array,
     gradient_max: jax.Array,
     flips: jax.Array | None,
@@ -151,15 +198,17 @@ def record(
     counts: dict[str, jax.Array],
     astray: jax.Array,
     diverged: jax.Array,
-) -> StepRecord:
-    """The record of a step; ``counts`` are the scalars of the state that it led to."""
-    mean, fraction = sums.log_step_size, flips
-    if mean is not None:
-        mean = jnp.exp(mean / num_coordinates)
+) -> Seen:
+    """What a step saw; ``counts`` are the scalars of the state that it led to."""
+    mean, spread, fraction = None, None, flips
+    if sums.log_step_size is not None and sums.log_square is not None:
+        log_mean = sums.log_step_size / num_coordinates
+        variance = sums.log_square / num_coordinates - log_mean**2
+        mean, spread = jnp.exp(log_mean), jnp.exp(jnp.sqrt(jnp.maximum(variance, 0)))
     if fraction is not None:
         fraction = fraction.astype(np.float32) / num_coordinates
-    history = FitHistory(loss, mean, sums.step_size_max, fraction)
-    return StepRecord(
+    history = FitHistory(loss, mean, spread, sums.step_size_max, fraction)
+    return Seen(
         history=history,
         first_loss=counts["first_loss"],
         best_loss=counts["best_loss"],
@@ -181,7 +230,8 @@ def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
         flips = num_flips(grads, opt_state, opt_state)
         if flips is not None:
             flips = flips.astype(np.float32)
-        return FitHistory(loss, sums.log_step_size, sums.step_size_max, flips)
+        log_step_size, log_square, step_size_max, *_ = sums
+        return FitHistory(loss, log_step_size, log_square, step_size_max, flips)
 
     seen = jax.eval_shape(fields, state)
     blank: FitHistory = jax.tree.map(

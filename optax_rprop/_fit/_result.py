@@ -1,5 +1,7 @@
 """What a fit returns: why it ended, its history, its last state and its result."""
 
+from __future__ import annotations  # so that a signature is short
+
 import enum
 from typing import Any, NamedTuple
 
@@ -7,13 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from optax_rprop._fit import _printing
-
-_NOISE = (
-    " A flip fraction in the history that stays near one half (one third with the rules "
-    "that forget the sign at a change) means noise: fit to all of the data, not to "
-    "mini-batches of it."
-)
+from optax_rprop._fit import _batch, _html, _plot, _printing
 
 
 class FitStatus(enum.IntEnum):
@@ -30,7 +26,7 @@ class FitStatus(enum.IntEnum):
 
     advice: str
 
-    def __new__(cls, value: int, advice: str = "") -> "FitStatus":
+    def __new__(cls, value: int, advice: str = "") -> FitStatus:
         """A member with its advice."""
         member = int.__new__(cls, value)
         member._value_ = value
@@ -44,7 +40,7 @@ class FitStatus(enum.IntEnum):
         1,
         "Every parameter with a gradient has a step size of at most step_tol: a minimum "
         "to that precision in the parameters; or, if result.gradient_max is large, a "
-        "narrow valley across the axes; or noise." + _NOISE,
+        "narrow valley across the axes.",
     )
     STATIONARY = (
         2,
@@ -53,8 +49,8 @@ class FitStatus(enum.IntEnum):
     )
     STALLED = (
         3,
-        "The best loss has not improved by rtol for patience steps: as good as it gets, "
-        "or a plateau." + _NOISE,
+        "The best loss has not improved for patience steps (100 by default): as good as "
+        "it gets, or a plateau.",
     )
     NONFINITE = (
         4,
@@ -69,7 +65,7 @@ class FitStatus(enum.IntEnum):
     MAX_STEPS = (
         6,
         "All max_steps were taken. If the loss still falls, go on with "
-        "resume=result.last." + _NOISE,
+        "resume=result.last.",
     )
     NAN_GRADIENT = (
         7,
@@ -84,15 +80,17 @@ class FitStatus(enum.IntEnum):
         "step result.best_step, of which the stop rules say nothing. If "
         "result.gradient_max is not small there, start with a smaller learning_rate.",
     )
+    STOPPED = 9, "stop_when said so."
 
 
 Series = jax.Array | np.ndarray[Any, Any]
 
 
 class FitHistory(NamedTuple):
-    """What every step saw: arrays of length ``max_steps``, NaN after the last step.
+    """What every step saw: arrays of NumPy with one entry for every step.
 
-    They are NumPy's; those of JAX inside ``jit`` or ``vmap``.
+    Inside ``jit`` or ``vmap``, where the number of steps is not known beforehand, they
+    are arrays of JAX with ``max_steps`` entries, NaN after the last step.
 
     Entry ``i`` belongs to the parameters before step ``i``. Without Rprop's step sizes
     every field but the loss is None. ``flip_fraction`` is also None where a wrapper hides
@@ -102,20 +100,66 @@ class FitHistory(NamedTuple):
         loss: The loss, in its own dtype.
         step_size_mean: The geometric mean of the step sizes after the step, in parameter
             units; float32.
+        step_size_spread: Their geometric standard deviation, to about a thousandth:
+            were the step sizes log-normal, nine in ten would lie within a factor of
+            ``spread ** 1.645`` of the mean; float32.
         step_size_max: The largest step size after the step; float32.
         flip_fraction: The fraction of coordinates whose gradient changed its sign;
             float32. Where gradients are noise it stays near one half with ``"rprop-"``
             and near one third with the rules that forget the sign at a change.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import fit
+        >>> result = fit(lambda p: p**2, jnp.array(0.25), max_steps=5)
+        >>> print(result.history.step_size_max.round(3))
+        [0.1   0.12  0.144 0.072 0.072]
     """
 
     loss: Series
     step_size_mean: Series | None
+    step_size_spread: Series | None
     step_size_max: Series | None
     flip_fraction: Series | None
 
     def __repr__(self) -> str:
         """From where to where each series went."""
         return _printing.history(self)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with a curve of the loss and one of the step sizes."""
+        return _html.history(self)
+
+    def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
+        """Draw the loss and the step sizes over the steps, with matplotlib.
+
+        The loss is on a logarithmic axis where all of it is positive. A loss that is not
+        finite is a gap. Of the step sizes the geometric mean and the maximum are drawn,
+        and a band from the 5 % to the 95 % quantile of a log-normal distribution with
+        their mean and spread.
+
+        Args:
+            ax: Two axes of matplotlib, for the loss and for the step sizes; one without
+                step sizes. If None, they are those of a new figure.
+
+        Returns:
+            These axes, in an array of NumPy, as ``plt.subplots`` returns several.
+
+        Raises:
+            ImportError: matplotlib is not installed; ``optax-rprop[plot]`` brings it.
+            TypeError: The history is that of a batch, or has no values, as inside
+                ``jit``; or ``ax`` is of another kind.
+            ValueError: ``ax`` has another number of axes.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from optax_rprop import fit
+            >>> result = fit(lambda p: p**2, jnp.array(0.25), max_steps=5)
+            >>> loss, step_sizes = result.history.plot()
+            >>> loss.get_yscale(), [line.get_label() for line in step_sizes.lines]
+            ('log', ['maximum', 'mean'])
+        """
+        return _plot.history(self, ax)
 
 
 class FitState(NamedTuple):
@@ -175,8 +219,8 @@ class FitResult(NamedTuple):
     Attributes:
         params: The best parameters evaluated, the last iterate included.
         loss: The loss of exactly these parameters, a scalar; inf where none was finite.
-        num_steps: The number of steps of this call; an int, and inside ``jit`` or
-            ``vmap`` an int32 array.
+        num_steps: The number of steps of this call; inside ``jit`` or ``vmap`` an int32
+            array.
         status: Why it ended, a :class:`FitStatus`; inside ``jit`` or ``vmap`` an int32
             array that compares with it.
         history: A :class:`FitHistory`, or None with ``history=False``.
@@ -188,19 +232,85 @@ class FitResult(NamedTuple):
         gradient_max: The largest absolute entry of the gradient at ``params``; NaN where
             the gradient has a NaN, or no loss was finite.
         last_loss: The loss where the fit ended, at ``last.params``.
+
+    Example:
+        The best of a batch:
+
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import fit
+        >>> def hills(p):
+        ...     return jnp.cos(3 * p) + 0.1 * p**2
+        >>> starts = jnp.array([-4.0, 1.5, 6.0])
+        >>> results = jax.vmap(lambda start: fit(hills, start, step_tol=1e-3))(starts)
+        >>> print([status.name for status in results.statuses])
+        ['STEP_CONVERGED', 'STEP_CONVERGED', 'STEP_CONVERGED']
+        >>> best = results.best()
+        >>> print(best.status.name, f"{best.params:.2f} {best.loss:.2f}")
+        STEP_CONVERGED 1.02 -0.89
     """
 
     params: optax.Params
     loss: jax.Array
-    num_steps: int | jax.Array
-    status: FitStatus | jax.Array
+    # Inside jit and vmap these counts and the status are int32 arrays. Their types are
+    # those of a fit outside, so that `result.status.name` passes a type checker.
+    num_steps: int
+    status: FitStatus
     history: FitHistory | None
     last: FitState
-    aux: Any = None
-    best_step: int | jax.Array = 0
-    gradient_max: jax.Array | None = None
-    last_loss: jax.Array | None = None
+    aux: Any
+    best_step: int
+    gradient_max: jax.Array
+    last_loss: jax.Array
 
     def __repr__(self) -> str:
         """Why it ended, and from where to where it went; one line for a batch."""
         return _printing.result(self, FitStatus)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with a curve of the loss and one of the step sizes."""
+        return _html.result(self, FitStatus)
+
+    @property
+    def advice(self) -> str:
+        """What to do about the status, and about noise if the history shows some.
+
+        Returns:
+            ``status.advice``, and where the loss goes up and down while the steps are
+            tiny, a sentence more.
+
+        Raises:
+            TypeError: There are no values yet, as inside ``jit`` and ``vmap``, or it is
+                the result of a batch.
+        """
+        return _batch.advice(self, FitStatus)
+
+    @property
+    def statuses(self) -> Any:
+        """Why every fit of a batch ended.
+
+        Returns:
+            An array of NumPy in the shape of the batch, with a :class:`FitStatus` for
+            every fit. For a single fit it is that :class:`FitStatus`.
+
+        Raises:
+            TypeError: There are no values yet, as inside ``jit`` and ``vmap``.
+        """
+        return _batch.statuses(self, FitStatus)
+
+    def best(self) -> FitResult:
+        """The fit of a batch with the lowest loss.
+
+        Losses that are not finite lose. If none is finite, it is the first fit. The
+        result is like that of a fit outside ``jit`` and ``vmap``: the status is a
+        :class:`FitStatus`, the counts are ints, and the history ends at the last step.
+
+        Returns:
+            A :class:`FitResult` of one fit; the result itself if it is that already.
+
+        Raises:
+            TypeError: There are no values yet, as inside ``jit`` and ``vmap``.
+            ValueError: The batch is empty.
+        """
+        best: FitResult = _batch.best(self, FitStatus)
+        return best

@@ -4,6 +4,7 @@
 gradients; ``advance`` takes the step. A driver calls them in turn.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._packing import (
     Packed,
@@ -21,16 +23,17 @@ from optax_rprop._fit._packing import (
     written_first,
 )
 from optax_rprop._fit._record import (
+    StepRecord,
     StepSums,
     blank_history,
     largest_gradient,
     num_flips,
     num_step_sizes,
-    record,
+    seen_by_step,
     step_sums,
     sums_by_leaf,
 )
-from optax_rprop._fit._result import FitHistory, FitState
+from optax_rprop._fit._result import FitHistory, FitState, FitStatus
 from optax_rprop._fit._stop import (
     RUNNING,
     Limits,
@@ -60,6 +63,7 @@ class Scalars(NamedTuple):
     status: jax.Array  # RUNNING, or why to stop
     last_loss: jax.Array  # of the last evaluation
     closed: jax.Array  # whether that was of the last parameters, after the last step
+    gradient_max: jax.Array  # of the last step
     history: FitHistory  # what the last step saw
 
 
@@ -114,7 +118,8 @@ def hold(
     counts = state._asdict()
     arrays = {name: counts.pop(name) for name in _ARRAYS}
     history = blank_history(state, last_loss)
-    scalars = Scalars(counts, status, last_loss, closed, history)
+    gradient_max = jnp.zeros_like(state.best_gradient_max)
+    scalars = Scalars(counts, status, last_loss, closed, gradient_max, history)
     return Held(arrays, pack(scalars, layout_of(scalars)))
 
 
@@ -125,12 +130,14 @@ def advance(
     evaluation: Evaluation,
     stop_at: jax.Array,
     together: bool = True,
+    stop_when: Callable[[StepRecord], Any] | None = None,
     **extra_args: Any,
 ) -> Held:
     """Judge the last step; take the next, or go back; count.
 
     ``evaluation`` is that of the parameters that are ``held``. With a reason to stop, the
     best is remembered and no step is taken. Small arrays are summed up ``together``.
+    ``stop_when`` is asked after every step.
     ``extra_args`` are handed to the optimizer beside ``value`` and ``grad``, for example
     ``value_fn`` for a line search.
     """
@@ -173,7 +180,39 @@ def advance(
             gradient_max = largest_gradient(free, together)
     by_leaf = sums_by_leaf(grads, moved["opt_state"], together)
     after = in_one_kernel(count, always, judged, loss, gradient_max, flips, by_leaf)
+    if stop_when is not None:
+        after = _asked(stop_when, moved, after)
     return Held(moved, after)
+
+
+def record_of(arrays: dict[str, Any], seen: Scalars) -> StepRecord:
+    """The record of the last step."""
+    best_loss = seen.counts["best_loss"]
+    return StepRecord(
+        num_steps=seen.counts["num_steps"],
+        loss=seen.history.loss,
+        best_loss=jnp.where(is_found(best_loss), best_loss, jnp.inf),
+        best_step=seen.counts["best_step"],
+        gradient_max=seen.gradient_max,
+        step_size_mean=seen.history.step_size_mean,
+        step_size_spread=seen.history.step_size_spread,
+        step_size_max=seen.history.step_size_max,
+        flip_fraction=seen.history.flip_fraction,
+        best_params=arrays["best_params"],
+        best_aux=arrays["best_aux"],
+    )
+
+
+def _asked(
+    stop_when: Callable[[StepRecord], Any], arrays: dict[str, Any], packed: Packed
+) -> Packed:
+    """The scalars, with the status STOPPED if ``stop_when`` holds."""
+    seen = unpack(packed)
+    answer = stop_when(record_of(arrays, seen))
+    _checks.answer(answer)
+    stops = jnp.asarray(answer) & (seen.status == int(RUNNING)) & ~seen.closed
+    status = jnp.where(stops, int(FitStatus.STOPPED), seen.status)
+    return pack(seen._replace(status=status), packed.layout)
 
 
 def is_stepping(seen: Scalars, stop_at: jax.Array) -> jax.Array:
@@ -317,7 +356,7 @@ def _count(
     # After three losses in a row that were not finite, give up.
     diverged = counts["nonfinite_steps"] > (2 if num_coordinates else 0)
     diverged |= counts["nonfinite_losses"] > MAX_NONFINITE_LOSSES
-    seen = record(
+    seen = seen_by_step(
         loss, gradient_max, flips, sums, num_coordinates, counts, astray, diverged
     )
     ended = final_status(limits, counts, before.status)
@@ -326,5 +365,6 @@ def _count(
         status=jnp.where(stepping, status_after(limits, seen), ended),
         last_loss=loss,
         closed=~stepping,
-        history=seen.history,
+        gradient_max=jnp.where(stepping, gradient_max, before.gradient_max),
+        history=select_tree(stepping, seen.history, before.history),
     )

@@ -1,4 +1,4 @@
-"""When a fit stops: conditions on the record of a step."""
+"""When a fit stops: conditions on what a step saw."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from optax_rprop._fit._record import StepRecord
+from optax_rprop._fit._record import Seen
 from optax_rprop._fit._result import FitStatus
 from optax_rprop._leaf import finfo
 
@@ -25,11 +25,11 @@ class Limits(NamedTuple):
     rtol: jax.typing.ArrayLike
 
 
-def status_after(limits: Limits, record: StepRecord) -> jax.Array:
+def status_after(limits: Limits, seen: Seen) -> jax.Array:
     """The status of the first condition that holds, else RUNNING."""
     status = jnp.full((), int(RUNNING), jnp.int32)
     for found, condition in reversed(_CONDITIONS):
-        status = jnp.where(condition(limits, record), int(found), status)
+        status = jnp.where(condition(limits, seen), int(found), status)
     return status
 
 
@@ -70,15 +70,15 @@ def is_found(best_loss: jax.Array) -> jax.Array:
     return best_loss < largest
 
 
-def _diverged(limits: Limits, seen: StepRecord) -> jax.Array:
+def _diverged(limits: Limits, seen: Seen) -> jax.Array:
     return seen.diverged
 
 
-def _target_reached(limits: Limits, seen: StepRecord) -> jax.Array:
+def _target_reached(limits: Limits, seen: Seen) -> jax.Array:
     return reached(limits, seen.best_loss)
 
 
-def _without_gradient(seen: StepRecord) -> jax.Array:
+def _without_gradient(seen: Seen) -> jax.Array:
     """Whether every gradient is zero, and the fit does not go back from there."""
     is_zero = seen.gradient_max == 0
     if seen.step_size_active is not None:  # NaN moves nothing, as zero does
@@ -86,40 +86,40 @@ def _without_gradient(seen: StepRecord) -> jax.Array:
     return _stays(seen) & is_zero
 
 
-def _stays(seen: StepRecord) -> jax.Array:
+def _stays(seen: Seen) -> jax.Array:
     return jnp.isfinite(seen.loss) & ~seen.astray
 
 
-def _stationary(limits: Limits, seen: StepRecord) -> jax.Array:
+def _stationary(limits: Limits, seen: Seen) -> jax.Array:
     return _without_gradient(seen) & (seen.loss <= seen.best_loss)
 
 
-def _step_converged(limits: Limits, seen: StepRecord) -> jax.Array | bool:
+def _step_converged(limits: Limits, seen: Seen) -> jax.Array | bool:
     if seen.step_size_active is None:
         return False
     arrived = seen.step_size_active <= jnp.asarray(limits.step_tol, jnp.float32)
     return _stays(seen) & arrived
 
 
-def _stalled(limits: Limits, seen: StepRecord) -> jax.Array:
+def _stalled(limits: Limits, seen: Seen) -> jax.Array:
     return _stays(seen) & (
         seen.stalled_steps.astype(jnp.float32)
         >= jnp.asarray(limits.patience, jnp.float32)
     )
 
 
-def _at_rest(limits: Limits, seen: StepRecord) -> jax.Array:
+def _at_rest(limits: Limits, seen: Seen) -> jax.Array:
     """Whether one of the rules holds that suggest a minimum."""
     return (
         _without_gradient(seen) | _step_converged(limits, seen) | _stalled(limits, seen)
     )
 
 
-def _nan_gradient(limits: Limits, seen: StepRecord) -> jax.Array:
+def _nan_gradient(limits: Limits, seen: Seen) -> jax.Array:
     return _at_rest(limits, seen) & jnp.isnan(seen.gradient_max)
 
 
-def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
+def _worse_than_best(limits: Limits, seen: Seen) -> jax.Array:
     """At rest elsewhere: on a plateau, or most of the gain is lost again.
 
     Rounding too makes a loss worse than the best and a gradient smaller, but it does not
@@ -134,7 +134,7 @@ def _worse_than_best(limits: Limits, seen: StepRecord) -> jax.Array:
 
 
 # The first that holds gives the status.
-_CONDITIONS: list[tuple[FitStatus, Callable[[Limits, StepRecord], Any]]] = [
+_CONDITIONS: list[tuple[FitStatus, Callable[[Limits, Seen], Any]]] = [
     (FitStatus.NONFINITE, _diverged),
     (FitStatus.TARGET_REACHED, _target_reached),
     (FitStatus.NAN_GRADIENT, _nan_gradient),

@@ -1,5 +1,7 @@
 """Move a running ``torch.optim.Rprop`` to JAX and back, without importing torch."""
 
+from __future__ import annotations  # so that a signature is short
+
 from collections.abc import Sequence
 from typing import Any
 

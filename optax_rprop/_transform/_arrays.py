@@ -1,5 +1,7 @@
 """Rprop with its step sizes and signs as arrays: the state and the transformation."""
 
+from __future__ import annotations  # so that a signature is short
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

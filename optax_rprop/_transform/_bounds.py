@@ -1,5 +1,7 @@
 """Bounds of parameters: where they are, and moves that end at them."""
 
+from __future__ import annotations  # so that a signature is short
+
 from typing import Any, NamedTuple
 
 import jax

@@ -1,5 +1,7 @@
 """``in_box``: any transformation, with bounds for the parameters."""
 
+from __future__ import annotations  # so that a signature is short
+
 from typing import Any
 
 import jax
@@ -79,8 +81,9 @@ def in_box(
     Raises:
         ValueError: A bound is NaN. From ``init``: a bound has another shape or structure
             than the parameters, a lower one exceeds an upper one, or the start lies
-            outside (where it is traced, as under ``jax.jit``, the first update moves it
-            to the bound; :func:`fit` raises). From ``update``: the gradients, the
+            outside. (Where the start is traced, as under ``jax.jit``, the first update
+            moves it to the bound. :func:`fit` raises, and inside ``jit`` and ``vmap`` it
+            ends with ``NONFINITE``.) From ``update``: the gradients, the
             parameters or the state don't have the structure and the shapes that ``init``
             saw.
         TypeError: ``inner`` is no transformation, or a bound no number. From ``init``: a
@@ -167,6 +170,24 @@ def check_start(caller: str, opt_state: Any, params: Any) -> None:
     """Raise if the parameters of a new state lie outside of a box in it."""
     for state in nodes(opt_state, _is_box):
         _checks.inside(caller, params, state.held)
+
+
+def nan_where_outside(opt_state: Any, params: Any) -> Any:
+    """The parameters that a new state was made for, NaN where outside of a box in it.
+
+    For traced ones, of which it can't be checked: nothing is found from such a start.
+    """
+    for state in nodes(opt_state, _is_box):
+        sides = dict(jax.tree.leaves_with_path(state.held))
+
+        def marked(path: Any, param: Any, sides: Any = sides) -> Any:
+            side = sides.get(path)
+            if side is None or side.shape != np.shape(param):
+                return param
+            return jnp.where(side == 0, param, jnp.nan)
+
+        params = jax.tree.map_with_path(marked, params)
+    return params
 
 
 def _is_box(state: Any) -> bool:

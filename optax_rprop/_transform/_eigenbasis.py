@@ -3,6 +3,8 @@
 The rule of the wrapped transformation is unchanged: only the coordinates are others.
 """
 
+from __future__ import annotations  # so that a signature is short
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

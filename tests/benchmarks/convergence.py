@@ -40,6 +40,7 @@ def epochs_to_target(name, optimizer):
             optimizer=optimizer,
             target_loss=TARGETS[name],
             max_steps=MAX_STEPS,
+            patience=np.inf,
             history=False,
         )
         return result.num_steps, result.status

@@ -38,6 +38,7 @@ def epochs(task, make, seeds):
             optimizer=make(step),
             target_loss=task.target,
             max_steps=MAX_STEPS,
+            patience=np.inf,
             history=False,
         )
         return result.num_steps, result.status

@@ -94,10 +94,11 @@ def bare(loss, steps):
 def warm(problem, steps, rounds):
     loss, *args = problem
     loop, tx = bare(loss, steps), rprop()
+    settings = {"max_steps": steps, "patience": np.inf}
     timings = interleaved(
         {
             "bare": lambda: loop(*args),
-            "fit": lambda: fit(loss, *args, optimizer=tx, max_steps=steps).params,
+            "fit": lambda: fit(loss, *args, optimizer=tx, **settings).params,
         },
         rounds,
     )
@@ -136,7 +137,7 @@ def first_call(name, method):
     jax.block_until_ready((params, data))
     began = time.perf_counter()
     if method == "fit":
-        fit(loss, params, *data, max_steps=steps)
+        fit(loss, params, *data, max_steps=steps, patience=np.inf)
     elif method == "bare loop":
         jax.block_until_ready(bare(loss, steps)(params, *data))
     else:

@@ -42,6 +42,7 @@ def epochs(task, seeds):
             optimizer=rprop(*setting),
             target_loss=task.target,
             max_steps=MAX_STEPS,
+            patience=np.inf,
             history=False,
         )
         return result.num_steps, result.status

@@ -1,0 +1,69 @@
+"""Stop before a network learns its training data by heart.
+
+A network of 64 units has 4,810 parameters and sees 300 of scikit-learn's handwritten
+digits. Its loss on them falls to nothing, while the loss on digits that were held out
+falls, and then rises again. The fit goes on two steps at a time, which takes the same
+steps as a fit in one piece, and ends when the held-out loss no longer falls. Needs
+scikit-learn.
+
+    python examples/early_stopping.py
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from sklearn.datasets import load_digits
+
+from optax_rprop import fit, rprop
+
+STRIDE, PATIENCE = 2, 10
+images, digits = load_digits(return_X_y=True)
+images = jnp.asarray(images / 16, "float32")
+train, held_out = (images[:300], digits[:300]), (images[300:], digits[300:])
+
+
+def logits(params, x):
+    return jnp.tanh(x @ params["w0"] + params["b0"]) @ params["w1"] + params["b1"]
+
+
+@jax.jit
+def loss_fn(params, x, y):
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits(params, x), y)
+    return jnp.mean(losses)
+
+
+glorot = jax.nn.initializers.glorot_uniform()
+keys = jax.random.split(jax.random.key(0))
+params = {
+    "w0": glorot(keys[0], (64, 64)),
+    "b0": jnp.zeros(64),
+    "w1": glorot(keys[1], (64, 10)),
+    "b1": jnp.zeros(10),
+}
+settings = {"optimizer": rprop(0.01), "history": False}
+
+lowest, best_params, since, last = jnp.inf, params, 0, None
+while since < PATIENCE:
+    result = fit(loss_fn, params, *train, max_steps=STRIDE, resume=last, **settings)
+    last = result.last
+    loss = loss_fn(last.params, *held_out)
+    since = 0 if loss < lowest else since + 1
+    if loss < lowest:
+        lowest, best_params = loss, last.params
+        stopped_at = int(last.num_steps)
+whole = fit(loss_fn, params, *train, max_steps=300, **settings)
+
+print("                     steps  training loss  held-out loss  held-out accuracy")
+found = {"early": (stopped_at, best_params), "to the end": (300, whole.params)}
+held_out_losses, accuracies = [], []
+for name, (steps, fitted) in found.items():
+    x, y = held_out
+    held_out_losses.append(float(loss_fn(fitted, x, y)))
+    accuracies.append(float((logits(fitted, x).argmax(1) == y).mean()))
+    print(
+        f"{name:20} {steps:5}  {loss_fn(fitted, *train):13.5f}  "
+        f"{held_out_losses[-1]:13.3f}  {accuracies[-1]:17.3f}"
+    )
+assert held_out_losses[0] < 0.8 * held_out_losses[1]
+assert accuracies[0] > 0.85
+print("OK: the held-out loss is lowest long before the training loss is.")
