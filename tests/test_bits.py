@@ -79,7 +79,8 @@ OPTIMIZERS = {
 def test_one_fit_in_many_ways(loss, y, optimizer, dtype, relaxed, x64):
     """A fit of 200 steps, in two halves, with progress, without a history, with rules."""
     start, x, y = jax.tree.map(lambda a: jnp.asarray(a, dtype), (START, X, y))
-    fit_it = functools.partial(fit, loss, start, x, y, optimizer=optimizer)
+    settings = {"optimizer": optimizer, "patience": np.inf}
+    fit_it = functools.partial(fit, loss, start, x, y, **settings)
     whole = fit_it(max_steps=200)
 
     half = fit_it(max_steps=77)
