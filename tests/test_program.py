@@ -5,12 +5,13 @@ import re
 
 import jax
 import jax.numpy as jnp
-import optax
 import pytest
 from helpers import PLATFORMS, every_plain_rule
 from jax import export
+from program_reader import Program, copies, kernels, passes
+from programs import bare_loop, fitted, in_loop, step_of
 
-from optax_rprop import fit, rprop, rprop_8bit
+from optax_rprop import rprop, rprop_8bit
 
 N = 4096
 ELEMENTWISE = set(
@@ -20,32 +21,9 @@ ELEMENTWISE = set(
 )
 
 
-def step_of(tx):
-    def step(params, state, gradient, **extra):
-        updates, state = tx.update(gradient, state, params, **extra)
-        return optax.apply_updates(params, updates), state
-
-    return step
-
-
-def in_loop(step):
-    def steps(params, state, gradients):
-        def body(carry):
-            i, params, state = carry
-            return i + 1, *step(params, state, gradients[i % len(gradients)])
-
-        return jax.lax.while_loop(lambda carry: carry[0] < 9, body, (0, params, state))
-
-    return steps
-
-
 def compile_donated(step, tx, params, gradient):
     jitted = jax.jit(step, donate_argnums=(0, 1))
     return jitted.lower(params, tx.init(params), gradient).compile()
-
-
-def temporaries(compiled):
-    return compiled.memory_analysis().temp_size_in_bytes
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -55,16 +33,19 @@ def temporaries(compiled):
 def test_one_pass_an_output_and_no_temporaries(tx, outputs, dtype):
     params = jnp.zeros(N, dtype)
     compiled = compile_donated(step_of(tx), tx, params, params)
-    passes = re.findall(rf"= \w+\[{N}\]\S* fusion\(", compiled.as_text())
-    assert len(passes) == outputs
-    assert temporaries(compiled) == 0
+    program = Program(compiled)
+    assert [op.kind for op in passes(program.entry, N)] == ["fusion"] * outputs
+    assert program.temporaries == 0
 
 
 @pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
 def test_no_temporaries_in_a_loop(tx):
     params, gradients = jnp.zeros(N, "float32"), jnp.zeros((2, N), "float32")
     compiled = compile_donated(in_loop(step_of(tx)), tx, params, gradients)
-    assert temporaries(compiled) <= 512  # some scalars
+    program = Program(compiled)
+    assert passes(program.loop, N)  # it is the loop that we read
+    assert not copies(program.loop, N)
+    assert program.temporaries <= 512  # some scalars
 
 
 @pytest.mark.parametrize(("tx", "size"), [(rprop(), 5), (rprop_8bit(), 1)])
@@ -91,34 +72,12 @@ def test_the_same_elementwise_program_for_every_platform(make):
     assert all(program == programs[0] for program in programs)
 
 
-def arrays_made_in_a_loop(compiled, size):
-    """The operations on whole arrays in the innermost loop of a compiled program."""
-    computations = re.split(r"\n(?=%|ENTRY)", compiled.as_text())
-    made = [
-        re.findall(rf"= \w+\[{size}\]\S* (fusion|copy)\(", text)
-        for text in computations
-        if "fused" not in text.split("(")[0] and "wrapped" not in text.split("(")[0]
-    ]
-    return collections.Counter(max(made, key=len))
-
-
 def bare_and_fitted(loss, tx, params, data):
     """The compiled programs of a bare loop and of a fit."""
-
-    def bare(params, data, num_steps):
-        def body(_, carry):
-            params, state = carry
-            value, grads = jax.value_and_grad(loss)(params, data)
-            updates, state = tx.update(grads, state, params, value=value)
-            return optax.apply_updates(params, updates), state
-
-        return jax.lax.fori_loop(0, num_steps, body, (params, tx.init(params)))
-
-    def fitted(params, data):
-        return fit(loss, params, data, optimizer=tx, max_steps=500)
-
-    by_hand = jax.jit(bare).lower(params, data, 500).compile()
-    return by_hand, jax.jit(fitted).lower(params, data).compile()
+    return [
+        Program(jax.jit(make(loss, tx)).lower(params, data).compile())
+        for make in (bare_loop, fitted)
+    ]
 
 
 @pytest.mark.parametrize("tx", [rprop(), rprop_8bit()], ids=["rprop", "8bit"])
@@ -130,23 +89,12 @@ def test_a_fit_copies_no_array_that_a_bare_loop_does_not(tx):
         return jnp.mean((params - data) ** 2)
 
     by_hand, whole = (
-        arrays_made_in_a_loop(program, N)
+        collections.Counter(op.kind for op in passes(program.loop, N))
         for program in bare_and_fitted(loss, tx, params, data)
     )
     assert whole["fusion"] > by_hand["fusion"] > 0  # it is the loops that we read
     before_0_10 = jax.__version_info__ < (0, 10)  # one copy more of the 8-bit codes
     assert whole["copy"] <= by_hand["copy"] + before_0_10
-
-
-def kernels_of_a_step(compiled):
-    """The kernels in the innermost loop of a compiled program."""
-    text = re.sub(r"/\*.*?\*/", "", compiled.as_text())
-    bodies = set(re.findall(r"body=%?([\w.\-]+)", text))
-    computations = dict(
-        re.findall(r"\n(?:ENTRY )?%?([\w.\-]+) \([^\n]*\{\n(.*?)\n\}", text, re.DOTALL)
-    )
-    inner = [computations[name] for name in bodies if " while(" not in computations[name]]
-    return max(len(re.findall(r" (?:fusion|copy)\(", body)) for body in inner)
 
 
 def test_a_fit_adds_two_passes_for_each_array_and_otherwise_a_fixed_number():
@@ -159,7 +107,7 @@ def test_a_fit_adds_two_passes_for_each_array_and_otherwise_a_fixed_number():
     def added(num_arrays):
         params = [jnp.zeros(40 + i) for i in range(num_arrays)]
         by_hand, whole = bare_and_fitted(loss, tx, params, 1.0)
-        return kernels_of_a_step(whole) - kernels_of_a_step(by_hand)
+        return len(kernels(whole.loop)) - len(kernels(by_hand.loop))
 
     few, many = added(3), added(9)
     assert 0 < few < 40
