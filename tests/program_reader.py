@@ -125,8 +125,8 @@ def _arrays(text):
 
 
 def kernels(operations):
-    """What an accelerator launches: fusions, copies and calls of libraries."""
-    kinds = {"fusion", "custom-call"} | _COPIES
+    """What an accelerator launches; what it fetches beside it is none (``copy-start``)."""
+    kinds = {"fusion", "custom-call", "copy"}
     return [operation for operation in operations if operation.kind in kinds]
 
 

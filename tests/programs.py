@@ -11,6 +11,11 @@ from optax_rprop import fit
 shape = jax.ShapeDtypeStruct
 
 
+def placed(tree, sharding):
+    """The shapes of a tree, where ``sharding`` says."""
+    return jax.tree.map(lambda x: shape(x.shape, x.dtype, sharding=sharding), tree)
+
+
 def step_of(tx):
     """One update, applied."""
     tx = optax.with_extra_args_support(tx)
@@ -23,13 +28,13 @@ def step_of(tx):
 
 
 def in_loop(step):
-    """Nine of them, with gradients (and losses) that are given."""
+    """Nine of them down a bowl around ``target``, with losses that are given, if any."""
 
-    def steps(params, state, gradients, **extra):
+    def steps(params, state, target, **extra):
         def body(carry):
             i, params, state = carry
             given = {name: values[i % len(values)] for name, values in extra.items()}
-            return i + 1, *step(params, state, gradients[i % len(gradients)], **given)
+            return i + 1, *step(params, state, params - target, **given)
 
         return jax.lax.while_loop(lambda carry: carry[0] < 9, body, (0, params, state))
 
@@ -76,8 +81,8 @@ def network(widths, rows, dtype=jnp.float32):
 
     def loss(params, x, y):
         for weight, bias in zip(params[:-2:2], params[1:-2:2], strict=True):
-            x = jnp.tanh(x @ weight + bias)
-        return jnp.mean((x @ params[-2] + params[-1] - y) ** 2)
+            x = jnp.tanh(x @ weight + bias[None])
+        return jnp.mean((x @ params[-2] + params[-1][None] - y) ** 2)
 
     data = [shape((rows, width), dtype) for width in (widths[0], widths[-1])]
     return loss, params, data

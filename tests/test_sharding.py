@@ -21,7 +21,7 @@ from program_reader import Program, kernels
 from programs import fitted, hand_written
 
 from optax_rprop import fit, rprop
-from optax_rprop._fit import _drive
+from optax_rprop._fit import _drive, _fit
 
 
 def sharded_params(mesh):
@@ -269,7 +269,7 @@ def test_sharded_parameters_are_gathered_for_the_loss_alone(monkeypatch):
 
             self.run = recorded
 
-    monkeypatch.setattr(_drive, "Programs", Recorded)
+    monkeypatch.setattr(_fit, "Programs", Recorded)
     fit(loss, params, optimizer=tx, max_steps=5)
     gathers = [op for op in programs[0].collectives if op.kind == "all-gather"]
     assert 0 < len(gathers) <= 2

@@ -1,0 +1,145 @@
+"""On many chips: what they send to each other, and what lies on each."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import PLAIN, each_of
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from program_reader import Program, kernels, sent_bytes
+from programs import fitted, hand_written, network, placed, shape, step_of
+
+from optax_rprop._fit import _checks
+from optax_rprop._fit._drive import Programs, programs_for
+from optax_rprop._fit._objective import Objective
+
+N = 2**30  # parameters, float32
+KEPT = {"irprop-": 13, "irprop+": 13, "8bit-irprop-": 9, "8bit-irprop+": 9}
+SCALARS = 2**15  # bytes
+WIDTHS = (256, 256, 256, 256)
+every_mesh = pytest.mark.parametrize("chips", [8, 256])
+each_form = each_of({name: PLAIN[name] for name in ("irprop-", "8bit-irprop-")})
+
+
+def mesh_of(target, chips):
+    if target.is_gpu and chips == 256:
+        pytest.skip("the GPUs of one host")
+    return target.mesh(chips)
+
+
+def form(make):
+    return next(name for name, other in PLAIN.items() if other is make)
+
+
+def like_params(tree, mesh, spec):
+    """Arrays as ``spec`` says, scalars everywhere."""
+    return jax.tree.map(
+        lambda x: placed(x, NamedSharding(mesh, spec if x.ndim else P())), tree
+    )
+
+
+@every_mesh
+@each_of({name: PLAIN[name] for name in KEPT})
+def test_an_update_sends_nothing(make, chips, record, target):
+    mesh, tx = mesh_of(target, chips), make()
+    params = shape((N,), jnp.float32)
+    state, value = jax.eval_shape(tx.init, params), shape((), jnp.float32)
+    args = like_params((params, state, params), mesh, P("x"))
+    value = like_params(value, mesh, P())
+    step = jax.jit(step_of(tx), donate_argnums=(0, 1))
+    compiled = step.lower(*args, value=value).compile()
+
+    program, memory = Program(compiled), compiled.memory_analysis()
+    record(
+        "sharded update",
+        chips=chips,
+        optimizer=form(make),
+        collectives=len(program.collectives),
+        **{"MB a chip": memory.argument_size_in_bytes / 1e6},
+        **{"temporaries, bytes a chip": memory.temp_size_in_bytes},
+    )
+    assert kernels(program.entry)  # it is a program that we read
+    assert not program.collectives
+    assert 0 <= memory.argument_size_in_bytes - KEPT[form(make)] * N // chips < SCALARS
+    assert memory.temp_size_in_bytes < SCALARS
+    for out, given in zip(
+        jax.tree.leaves(compiled.output_shardings), jax.tree.leaves(args[:2]), strict=True
+    ):
+        assert out.is_equivalent_to(given.sharding, given.ndim)
+
+
+@every_mesh
+@each_form
+@pytest.mark.parametrize("how", ["by hand", "fit"])
+def test_only_gradient_and_loss_are_reduced(make, how, chips, record, target):
+    """Data sharded, parameters on every chip: in a fit no more than by hand."""
+    mesh, tx = mesh_of(target, chips), make()
+    loss, params, data = network(WIDTHS, rows=64 * chips)
+    data = placed(data, NamedSharding(mesh, P("x")))
+    state = like_params(jax.eval_shape(tx.init, params), mesh, P())
+    params = like_params(params, mesh, P())
+    if how == "fit":
+        compiled = jax.jit(fitted(loss, tx)).lower(params, *data).compile()
+    else:
+        step = jax.jit(hand_written(loss, tx), donate_argnums=(0, 1))
+        compiled = step.lower(params, state, *data).compile()
+
+    found = Program(compiled).collectives
+    sent = [array for operation in found for array in operation.results]
+    num_params = sum(leaf.size for leaf in params)
+    record(
+        "sharded data",
+        chips=chips,
+        optimizer=form(make),
+        step=how,
+        collectives=len(found),
+        **{"bytes a parameter": sent_bytes(found) / num_params},
+        scalars=sum(array.size for array in sent) - num_params,
+    )
+    assert [op.kind.removesuffix("-start") for op in found] == ["all-reduce"]
+    assert {array.dtype for array in sent} == {"f32"}
+    assert sum(array.size for array in sent) == num_params + 1  # the loss
+
+
+def loop_from_the_host(loss, tx, params, data, mesh, spec):
+    """The loop of a fit that is called outside ``jit``, where it sees the placing."""
+    programs = programs_for(Objective(loss, False, None), tx, None, Programs)
+    limits = _checks.limits(
+        "fit", target_loss=None, step_tol=None, patience=100, rtol=1e-3
+    )
+    held = jax.eval_shape(programs._start, limits, params, data, None)
+    held = like_params(held, mesh, spec)
+    held = held._replace(scalars=like_params(held.scalars, mesh, P()))
+    return programs.run.lower(False, limits, data, held, 500, 500).compile()
+
+
+@every_mesh
+@each_form
+@pytest.mark.parametrize("how", ["by hand", "fit"])
+def test_sharded_parameters_and_data(make, how, chips, record, target):
+    """The loss gathers the parameters; the update and the fit add scalars alone."""
+    mesh, tx = mesh_of(target, chips), make()
+    loss, params, data = network(WIDTHS, rows=64 * chips)
+    data = placed(data, NamedSharding(mesh, P("x")))
+    state = like_params(jax.eval_shape(tx.init, params), mesh, P("x"))
+    params = like_params(params, mesh, P("x"))
+    if how == "fit":
+        compiled = loop_from_the_host(loss, tx, params, data, mesh, P("x"))
+    else:
+        step = jax.jit(hand_written(loss, tx), donate_argnums=(0, 1))
+        compiled = step.lower(params, state, *data).compile()
+
+    found = Program(compiled).collectives
+    for c in found: print(c.kind, c.results)
+    record(
+        "sharded parameters",
+        chips=chips,
+        optimizer=form(make),
+        step=how,
+        collectives=len(found),
+    )
+    assert {op.kind.removesuffix("-start") for op in found} <= {
+        "all-gather",
+        "all-reduce",
+        "reduce-scatter",
+    }
