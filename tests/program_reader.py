@@ -125,7 +125,7 @@ def _arrays(text):
 
 
 def kernels(operations):
-    """What an accelerator launches; what it fetches beside it is none (``copy-start``)."""
+    """What an accelerator launches; a ``copy-start`` fetches beside that, and is none."""
     kinds = {"fusion", "custom-call", "copy"}
     return [operation for operation in operations if operation.kind in kinds]
 

@@ -20,7 +20,7 @@ def target():
 
 @pytest.fixture(scope="session")
 def compiler(target):
-    """Compiles a function for one chip of the target, from the shapes of its arguments."""
+    """Compiles a function for one chip, from the shapes of its arguments."""
     place = target.place()
 
     def compiled(function, *args, donate=(), **extra):

@@ -1,6 +1,6 @@
 """What programs are compiled for: one chip or many of them, none of which is here.
 
-XLA's compilers for NVIDIA GPUs and for TPUs run on any machine, and compile ahead of time.
+XLA's compilers for NVIDIA GPUs and for TPUs run on any machine, ahead of time.
 """
 
 import logging

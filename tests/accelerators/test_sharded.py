@@ -1,14 +1,24 @@
 """On many chips: what they send to each other, and what lies on each."""
 
+import collections
+
 import jax
 import jax.numpy as jnp
 import pytest
+from gradients import (
+    all_at_once,
+    batches_in_jit,
+    batches_in_shard_map,
+    data_parallel,
+    reduced_bytes,
+)
 from helpers import PLAIN, each_of
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from program_reader import Program, kernels, sent_bytes
 from programs import fitted, hand_written, network, placed, shape, step_of
 
+from optax_rprop import rprop
 from optax_rprop._fit import _checks
 from optax_rprop._fit._drive import Programs, programs_for
 from optax_rprop._fit._objective import Objective
@@ -115,31 +125,44 @@ def loop_from_the_host(loss, tx, params, data, mesh, spec):
 
 @every_mesh
 @each_form
-@pytest.mark.parametrize("how", ["by hand", "fit"])
-def test_sharded_parameters_and_data(make, how, chips, record, target):
-    """The loss gathers the parameters; the update and the fit add scalars alone."""
+def test_a_fit_of_sharded_parameters_adds_six_scalars(make, chips, record, target):
+    """The loss gathers the parameters, by hand too; the update sends nothing."""
     mesh, tx = mesh_of(target, chips), make()
     loss, params, data = network(WIDTHS, rows=64 * chips)
     data = placed(data, NamedSharding(mesh, P("x")))
     state = like_params(jax.eval_shape(tx.init, params), mesh, P("x"))
     params = like_params(params, mesh, P("x"))
-    if how == "fit":
-        compiled = loop_from_the_host(loss, tx, params, data, mesh, P("x"))
-    else:
-        step = jax.jit(hand_written(loss, tx), donate_argnums=(0, 1))
-        compiled = step.lower(params, state, *data).compile()
-
-    found = Program(compiled).collectives
-    for c in found: print(c.kind, c.results)
+    step = jax.jit(hand_written(loss, tx), donate_argnums=(0, 1))
+    by_hand, whole = (
+        collections.Counter(
+            (op.kind.removesuffix("-start"), tuple(sorted(op.results)))
+            for op in Program(compiled).collectives
+        )
+        for compiled in (
+            step.lower(params, state, *data).compile(),
+            loop_from_the_host(loss, tx, params, data, mesh, P("x")),
+        )
+    )
+    added = whole - by_hand
+    scalars = sum(array.size for _, results in added.elements() for array in results)
     record(
         "sharded parameters",
         chips=chips,
         optimizer=form(make),
-        step=how,
-        collectives=len(found),
+        **{"collectives by hand": by_hand.total(), "fit adds": added.total()},
+        **{"scalars that it adds": scalars},
     )
-    assert {op.kind.removesuffix("-start") for op in found} <= {
-        "all-gather",
-        "all-reduce",
-        "reduce-scatter",
-    }
+    assert not by_hand - whole
+    assert {kind for kind, _ in added} == {"all-reduce"}
+    assert (added.total(), scalars) == (4, 6)
+
+
+@pytest.mark.parametrize("gradient", [all_at_once, batches_in_jit, batches_in_shard_map])
+def test_how_often_a_gradient_in_batches_is_reduced(gradient, record, target):
+    """Once; but for batches in jit a GPU reduces the first and the sum of the others."""
+    times = 2 if target.is_gpu and gradient is batches_in_jit else 1
+    mesh = target.mesh(8)
+    program, num_params = data_parallel(rprop(), jnp.float32, gradient, mesh)
+    sent = reduced_bytes(Program(program.compile())) / num_params
+    record("batches", chips=8, gradient=gradient.__name__, **{"bytes a parameter": sent})
+    assert round(sent, 3) == 4 * times  # and a loss

@@ -2,32 +2,44 @@
 
     python tests/benchmarks/scale.py [--tokens 4e6] [--utilisation 0.4]
 
-Nothing is timed. The bytes come from programs compiled here for a CPU, for one device and
-for eight; the speeds from data sheets. `--memory`, `--bandwidth`, `--flops`, `--link`,
-`--group` and `--network` take their place for all accelerators.
+Nothing is timed. The bytes of the CPU come from programs compiled here, for one device
+and for eight; those of the accelerators from what `tests/accelerators/run.py` read; the
+speeds from data sheets. `--memory`, `--bandwidth`, `--flops`, `--link`, `--group` and
+`--network` take their place for all accelerators.
 """
 
 import argparse
+import json
 import math
 import os
-import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 # Before jax is imported.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+sys.path.append(
+    str(Path(__file__).parents[1])
+)  # what the tests compile and how they read
 
 import jax
-import jax.numpy as jnp
 import optax
 from figures import look, plt, save
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
+from gradients import (
+    all_at_once,
+    batches_in_jit,
+    batches_in_shard_map,
+    data_parallel,
+    reduced_bytes,
+)
+from jax.sharding import AxisType
 from measure import RESULTS, show, show_machine, write
+from program_reader import Program
+from programs import step_of
 
 import optax_rprop
 
-N, WIDTH, BATCHES = 2**22, 512, 8  # what is compiled here
+N = 2**22  # parameters of the update that is compiled here
 PARAMETERS = (1e9, 1e10, 1e11, 1e12)
 DEVICES = (1, 10, 100, 1000, 10_000)
 OPTIMIZERS = {
@@ -41,6 +53,7 @@ OPTIMIZERS = {
 class Accelerator(NamedTuple):
     """What its data sheet says; in bytes, and bytes a second in one direction."""
 
+    target: str  # what programs are compiled for
     memory: float
     bandwidth: float  # of that memory
     flops: float  # a second, dense bfloat16
@@ -53,10 +66,10 @@ ACCELERATORS = {
     # NVIDIA's data sheets of the H100 SXM (80 GB, 3.35 TB/s, 1,979 TFLOP/s with sparsity,
     # of which half are dense, NVLink 900 GB/s both ways) and of the DGX H100 (8 of them
     # and 8 network ports of 400 Gbit/s).
-    "H100 SXM": Accelerator(80e9, 3.35e12, 989e12, 450e9, 8, 50e9),
+    "H100 SXM": Accelerator("h100", 80e9, 3.35e12, 989e12, 450e9, 8, 50e9),
     # Google's page on the Cloud TPU v5e (16 GB, 819 GB/s, 197 TFLOP/s, links of 1,600
     # Gbit/s; a pod of 256 chips shares a network of 6.4 Tbit/s).
-    "TPU v5e": Accelerator(16e9, 819e9, 197e12, 200e9, 256, 6.4e12 / 8 / 256),
+    "TPU v5e": Accelerator("v5e", 16e9, 819e9, 197e12, 200e9, 256, 6.4e12 / 8 / 256),
 }
 
 
@@ -72,19 +85,11 @@ class Cost(NamedTuple):
     temporaries: float
 
 
-def updated(optimizer, params, state, gradients):
-    updates, state = optimizer.update(gradients, state, params)
-    return optax.apply_updates(params, updates), state
-
-
 def update_cost(optimizer, dtype):
-    def step(params, state, gradients):
-        return updated(optimizer, params, state, gradients)
-
     params = jax.ShapeDtypeStruct((N,), dtype)
     state = jax.eval_shape(optimizer.init, params)
-    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params)
-    program = lowered.compile()
+    step = jax.jit(step_of(optimizer), donate_argnums=(0, 1))
+    program = step.lower(params, state, params).compile()
     memory = program.memory_analysis()
     of_params = params.dtype.itemsize
     arrays = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim]  # a scalar is nothing
@@ -100,80 +105,31 @@ def update_cost(optimizer, dtype):
     )
 
 
-def loss_fn(params, x):
-    for w in params:
-        x = jnp.tanh(x @ w)
-    return jnp.mean(jnp.square(x), dtype=jnp.float32)
+class Compiled(NamedTuple):
+    """What was read of the program of an update that was compiled for an accelerator."""
+
+    bytes: float  # a parameter
+    estimate: float | None  # the compiler's, in ms, for 1e9 parameters
 
 
-def summed(params, batches):
-    """The loss and its gradient, summed over batches."""
-
-    def add(total, x):
-        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_fn)(params, x)), None
-
-    first = jax.value_and_grad(loss_fn)(params, batches[0])
-    return jax.lax.scan(add, first, batches[1:])[0]
-
-
-def all_at_once(params, batches, mesh):
-    return jax.value_and_grad(loss_fn)(params, batches.reshape(-1, WIDTH))
-
-
-def batches_in_jit(params, batches, mesh):
-    return summed(params, batches)
-
-
-def batches_in_shard_map(params, batches, mesh):
-    def local(params, batches):  # every device sums its own, and then all of them do
-        params = jax.lax.pcast(params, "data", to="varying")
-        return jax.lax.psum(summed(params, batches), "data")
-
-    specs = (P(), P(None, "data"))
-    return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=P())(params, batches)
-
-
-def reduced_bytes(optimizer, dtype, gradient):
-    """Bytes a parameter that a data-parallel step reduces over its devices."""
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-
-    def step(params, state, batches):
-        loss, gradients = gradient(params, batches, mesh)
-        return *updated(optimizer, params, state, gradients), loss
-
-    def arrays(tree, spec):
-        sharding = NamedSharding(mesh, spec)
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+def compiled_for(target, dtype):
+    """By optimizer; from the tables of ``tests/accelerators/run.py``."""
+    tables = json.loads((RESULTS / "accelerators.json").read_text())["tables"]
+    names = {"irprop-": "rprop", "8bit-irprop-": "rprop_8bit"}
+    return {
+        names.get(row["optimizer"], row["optimizer"]): Compiled(
+            row["bytes"], row["estimate, ms for 1e9"]
         )
-
-    params = [jax.ShapeDtypeStruct((WIDTH, WIDTH), dtype)] * 4
-    state = jax.eval_shape(optimizer.init, params)
-    batches = jax.ShapeDtypeStruct((BATCHES, 64, WIDTH), dtype)
-    spec = P("data") if gradient is all_at_once else P(None, "data")
-    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(
-        arrays(params, P()), arrays(state, P()), arrays(batches, spec)
-    )
-    return all_reduced(lowered.compile().as_text()) / (4 * WIDTH**2)
+        for row in tables["update"] + tables["others"]
+        if (row["target"], row["dtype"]) == (target, dtype) and not row.get("value")
+    }
 
 
-def all_reduced(program):
-    """The bytes of all reductions in a compiled program; in a loop, of all its rounds."""
-    total, entry = 0, False
-    for line in program.splitlines():
-        if not line.startswith(" "):  # where a computation begins
-            entry = line.startswith("ENTRY")
-        found = re.search(r"= (.*) all-reduce(-start)?\(", line)
-        others = "all-gather(", "all-to-all(", "reduce-scatter(", "collective-permute("
-        assert not any(f" {name}" in line for name in others), line
-        for dtype, shape in re.findall(r"(\w+)\[([\d,]*)\]", found[1] if found else ""):
-            size = math.prod(int(n) for n in shape.split(",") if n)
-            rounds = 1 if entry else BATCHES - 1  # the one loop of these programs
-            total += rounds * size * jnp.dtype(NAMES[dtype]).itemsize
-    return total
-
-
-NAMES = {"f32": "float32", "bf16": "bfloat16"}
+def reduced(optimizer, dtype, gradient):
+    """Bytes a parameter that a step reduces over eight devices of the CPU."""
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(AxisType.Auto,))
+    lowered, num_params = data_parallel(optimizer, dtype, gradient, mesh)
+    return reduced_bytes(Program(lowered.compile())) / num_params
 
 
 def reduction_seconds(n_bytes, devices, accelerator):
@@ -192,6 +148,7 @@ def compute_seconds(parameters, tokens, devices, accelerator, utilisation):
 
 def steps(accelerator, costs, options):
     """Seconds of a step with float32 parameters, and the update's share of it."""
+    moved = compiled_for(accelerator.target, "float32")
     rows = []
     for parameters in PARAMETERS:
         for devices in DEVICES:
@@ -204,7 +161,8 @@ def steps(accelerator, costs, options):
             for how, share in (("sharded", devices), ("replicated", 1)):
                 for name in ("rprop", "rprop_8bit", "optax.adam"):
                     cost = costs[name]
-                    update = cost.least * parameters / share / accelerator.bandwidth
+                    n_bytes = moved[name].bytes * parameters / share
+                    update = n_bytes / accelerator.bandwidth
                     fits = cost.kept * parameters / share <= accelerator.memory
                     percent = 100 * update / (compute + reduction + update)
                     row[f"{name}, {how} %"] = percent if fits else None
@@ -212,8 +170,9 @@ def steps(accelerator, costs, options):
     return rows
 
 
-def whole_epochs(accelerator, costs, options):
+def whole_epochs(accelerator, options):
     """A step over all the data, on the largest number of devices."""
+    moved = compiled_for(accelerator.target, "float32")["rprop"].bytes
     rows = []
     for parameters in PARAMETERS:
         tokens, devices = options.tokens_a_parameter * parameters, DEVICES[-1]
@@ -221,7 +180,7 @@ def whole_epochs(accelerator, costs, options):
             parameters, tokens, devices, accelerator, options.utilisation
         )
         reduction = reduction_seconds(4 * parameters, devices, accelerator)
-        update = costs["rprop"].least * parameters / devices / accelerator.bandwidth
+        update = moved * parameters / devices / accelerator.bandwidth
         row = {"parameters": f"{parameters:.0e}", "tokens": f"{tokens:.0e}"}
         row |= {"compute h": compute / 3600, "reduction s": reduction}
         rows.append(row | {"rprop, sharded ms": 1000 * update})
@@ -253,10 +212,12 @@ if __name__ == "__main__":
         "--tokens-a-parameter", type=float, default=20, help="in the data"
     )
     parser.add_argument("--utilisation", type=float, default=0.4, help="of the FLOP/s")
-    for field in Accelerator._fields:
+    for field in Accelerator._fields[1:]:
         parser.add_argument(f"--{field}", type=float, help="instead of the data sheets'")
     options = parser.parse_args()
-    given = {x: y for x in Accelerator._fields if (y := getattr(options, x)) is not None}
+    given = {
+        x: y for x in Accelerator._fields[1:] if (y := getattr(options, x)) is not None
+    }
     accelerators = {name: a._replace(**given) for name, a in ACCELERATORS.items()}
     show_machine()
 
@@ -273,7 +234,7 @@ if __name__ == "__main__":
         ],
         "bytes a parameter that a step reduces, 8 devices": [
             {"dtype": dtype, "gradient": gradient.__name__}
-            | {n: reduced_bytes(tx, dtype, gradient) for n, tx in OPTIMIZERS.items()}
+            | {n: reduced(tx, dtype, gradient) for n, tx in OPTIMIZERS.items()}
             for dtype in costs
             for gradient in (all_at_once, batches_in_jit, batches_in_shard_map)
         ],
@@ -286,14 +247,27 @@ if __name__ == "__main__":
         "data sheets": [
             {"accelerator": n} | a._asdict() for n, a in accelerators.items()
         ],
-        "ms of an update of 1e9 float32 parameters on a device": [
-            {"accelerator": name, "bytes": bytes_of}
+        "bytes a parameter of an update, compiled for accelerators": [
+            {"accelerator": name, "dtype": dtype}
             | {
-                n: 1000 * 1e9 * getattr(cost, bytes_of) / accelerator.bandwidth
-                for n, cost in singles.items()
+                n: compiled.bytes
+                for n, compiled in compiled_for(accelerator.target, dtype).items()
+                if n in OPTIMIZERS
             }
             for name, accelerator in accelerators.items()
-            for bytes_of in ("least", "compiled")
+            for dtype in costs
+        ],
+        "ms of an update of 1e9 float32 parameters on a device": [
+            {"accelerator": name, "from": source}
+            | {
+                n: compiled.estimate
+                if source == "the compiler's estimate"
+                else 1000 * 1e9 * compiled.bytes / accelerator.bandwidth
+                for n, compiled in compiled_for(accelerator.target, "float32").items()
+                if n in OPTIMIZERS
+            }
+            for name, accelerator in accelerators.items()
+            for source in ("compiled bytes", "the compiler's estimate")
         ],
     }
     for name, accelerator in accelerators.items():
@@ -309,7 +283,7 @@ if __name__ == "__main__":
         rows = steps(accelerator, singles, options)
         tables[f"{name}: a step over {options.tokens:.0e} tokens"] = rows
         tables[f"{name}: a step over all the data, {DEVICES[-1]} devices"] = whole_epochs(
-            accelerator, singles, options
+            accelerator, options
         )
         if name == "H100 SXM":
             draw(f"Derived: {name}, 1e9 parameters", "1e+09", rows)
