@@ -30,8 +30,8 @@ from measure import RESULTS, show, write
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ALL = "test_update.py", "test_fit.py", "test_sharded.py"
-# The other TPUs differ in little: one update tells.
-UPDATE = "test_update.py", "-k", "one_pass"
+# The other TPUs differ in little: the update tells, as `fit` calls it.
+UPDATE = "test_update.py", "-k", "one_pass and value"
 TESTS = {"h100": ALL, "v5e": ALL, "v5p": UPDATE, "v6e": UPDATE}
 BESIDE = "optax==0.2.8", "pytest"
 NOT_TO_BE_HAD = 75  # EX_TEMPFAIL

@@ -116,9 +116,9 @@ def test_complex_parameters(make, with_value, target, compiler, record):
         assert row["passes"] - row["copies"] <= 3
         assert row["copies"] <= 2
         assert row["temporaries"] <= 18.01
-    else:  # the parts are stacked, one after the other, in loops
-        assert row["bytes"] <= 120.01
-        assert row["temporaries"] <= 16.01
+    else:  # it keeps the two parts of a complex array in two places
+        assert row["bytes"] <= (64.01 if "8bit" in name_of(make) else 80.01)
+        assert row["temporaries"] <= 8.01
 
 
 @each_real
