@@ -8,8 +8,6 @@ import math
 import re
 from typing import NamedTuple
 
-import numpy as np
-
 COLLECTIVES = (
     "all-gather",
     "all-reduce",
@@ -88,7 +86,7 @@ class Program:
         self.loop = max(
             inner, key=lambda operations: len(kernels(operations)), default=[]
         )
-        everything = [self._operations(name) for name in self._bodies]
+        everything = [self._operations(name, follow=False) for name in self._bodies]
         self.collectives = [
             operation
             for operations in everything
@@ -97,8 +95,8 @@ class Program:
         ]
         self.temporaries = compiled.memory_analysis().temp_size_in_bytes
 
-    def _operations(self, name):
-        """Those of a computation, and of what it calls, in order."""
+    def _operations(self, name, follow=True):
+        """Those of a computation, in order; a call is what it calls."""
         found, types = [], {}
         for line in self._bodies[name]:
             parts = re.match(
@@ -108,7 +106,7 @@ class Program:
                 continue
             label, results, kind, operands = parts.groups()
             types[label] = _arrays(results)
-            if kind == "call":
+            if kind == "call" and follow:
                 found += self._operations(re.search(r"to_apply=%?([\w.\-]+)", line)[1])
             elif kind not in _FREE and "AllocateBuffer" not in line:
                 read = re.findall(r"%([\w.\-]+)", operands)
@@ -152,4 +150,4 @@ def moved_bytes(operations, size):
 
 def sent_bytes(collectives):
     """The bytes of what these operations leave on a device."""
-    return sum(int(np.sum([a.nbytes for a in op.results])) for op in collectives)
+    return sum(array.nbytes for op in collectives for array in op.results)

@@ -125,10 +125,13 @@ def loop_from_the_host(loss, tx, params, data, mesh, spec):
 
 @every_mesh
 @each_form
-def test_a_fit_of_sharded_parameters_adds_six_scalars(make, chips, record, target):
+@pytest.mark.parametrize("widths", [WIDTHS[:2], WIDTHS], ids=["2 arrays", "6 arrays"])
+def test_a_fit_of_sharded_parameters_adds_six_scalars(
+    widths, make, chips, record, target
+):
     """The loss gathers the parameters, by hand too; the update sends nothing."""
     mesh, tx = mesh_of(target, chips), make()
-    loss, params, data = network(WIDTHS, rows=64 * chips)
+    loss, params, data = network(widths, rows=64 * chips)
     data = placed(data, NamedSharding(mesh, P("x")))
     state = like_params(jax.eval_shape(tx.init, params), mesh, P("x"))
     params = like_params(params, mesh, P("x"))
@@ -149,6 +152,7 @@ def test_a_fit_of_sharded_parameters_adds_six_scalars(make, chips, record, targe
         "sharded parameters",
         chips=chips,
         optimizer=form(make),
+        arrays=len(params),
         **{"collectives by hand": by_hand.total(), "fit adds": added.total()},
         **{"scalars that it adds": scalars},
     )

@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,9 @@ import optax
 from measure import arguments, interleaved, show, show_machine, write
 
 from optax_rprop import fit, rprop
+
+sys.path.append(str(Path(__file__).parents[1]))  # what the tests compile
+from programs import bare_loop
 
 # Widths of layers and rows of data; each layer has a matrix and a vector.
 NETWORKS = {
@@ -77,18 +81,9 @@ def one_large():
 
 
 def bare(loss, steps):
-    tx = rprop()
-
-    def run(params, *data):
-        def body(_, carry):
-            params, state = carry
-            value, grads = jax.value_and_grad(loss)(params, *data)
-            updates, state = tx.update(grads, state, params, value=value)
-            return optax.apply_updates(params, updates), state
-
-        return jax.lax.fori_loop(0, steps, body, (params, tx.init(params)))[0]
-
-    return jax.jit(run)
+    """The parameters after so many steps of a loop without all that ``fit`` adds."""
+    run = bare_loop(loss, rprop(), steps)
+    return jax.jit(lambda *args: run(*args)[0])
 
 
 def warm(problem, steps, rounds):
