@@ -20,7 +20,10 @@ from optax_rprop._transform._eight_bit import (
     scale_by_rprop_8bit,
 )
 
-__version__ = importlib.metadata.version("optax-rprop")
+try:
+    __version__ = importlib.metadata.version("optax-rprop")
+except importlib.metadata.PackageNotFoundError:  # a copy that was never installed
+    __version__ = "unknown"
 
 __all__ = [
     "VARIANTS",

@@ -277,7 +277,7 @@ def test_where_no_leaf_has_a_step_size(optimizer, history, relaxed):
     )
     assert result.num_steps == 5
     if history:
-        assert result.history[1:] == (None, None, None)
+        assert set(result.history[1:]) == {None}
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("float16", 10.0), ("bfloat16", 1.0)])
