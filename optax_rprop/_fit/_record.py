@@ -154,6 +154,8 @@ def _sums_of_leaf(leaf: Arrays, is_joined: bool) -> Any:
         sums.append(jnp.where(sign != 0, grad * size, 0))
         bounds.append(jnp.where(grad > 0, size, 0))
     if is_joined:  # small arrays: one reduction of both is faster
+        if rest:
+            bounds.append(size)  # of one shape with the sums, a GPU takes one kernel
         return jnp.sum(jnp.stack(sums), 1), jnp.max(jnp.stack(bounds), 1)
     return [*map(jnp.sum, sums)], [*map(jnp.max, bounds)]
 
