@@ -184,9 +184,9 @@ def to_torch_state_dict(
         caller, 0.01, eta_minus, eta_plus, min_step_size, max_step_size
     )
     low, high = float(min_step_size), float(max_step_size)
-    _checks.along_the_axes(caller, nodes(state, _is_turned))
-    _checks.without_bounds(caller, nodes(state, _is_box))
-    rprop_state = _checks.one_rprop(caller, nodes(state, _is_rprop))
+    _checks.along_the_axes(caller, nodes(state, EigenbasisState))
+    _checks.without_bounds(caller, nodes(state, BoxState))
+    rprop_state = _checks.one_rprop(caller, nodes(state, RpropState))
 
     def in_float32(state: Any) -> Any:
         # A decoded 8-bit state has no wider step sizes, whatever its parameters.
@@ -224,18 +224,6 @@ def to_torch_state_dict(
     if param_names is not None:
         group["param_names"] = list(param_names)
     return {"state": entries, "param_groups": [group]}
-
-
-def _is_turned(state: Any) -> bool:
-    return isinstance(state, EigenbasisState)
-
-
-def _is_box(state: Any) -> bool:
-    return isinstance(state, BoxState)
-
-
-def _is_rprop(state: Any) -> bool:  # not an Rprop8bitState
-    return isinstance(state, RpropState)
 
 
 def _in_torch_order(

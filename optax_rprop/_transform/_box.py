@@ -148,7 +148,7 @@ def in_box(
             _zero_where(held, updates), state.inner_state, params, **extra_args
         )
         undone = is_undone(moves, inner_state)
-        if nodes(inner_state, _is_turned):  # signs belong to directions
+        if nodes(inner_state, EigenbasisState):  # signs belong to directions
             back = rejected if rprop_states(inner_state) else jnp.array(False)
             undone = [jnp.broadcast_to(back, side.shape) for side in sides]
         leaves = jax.tree.leaves(moves), jax.tree.leaves(state.last_moves), undone
@@ -161,14 +161,14 @@ def in_box(
 
 def free_gradients(opt_state: Any, grads: Any) -> Any:
     """The gradients, 0 for coordinates that a box in ``opt_state`` holds."""
-    for state in nodes(opt_state, _is_box):
+    for state in nodes(opt_state, BoxState):
         grads = _zero_where(state.held, grads)
     return grads
 
 
 def check_start(caller: str, opt_state: Any, params: Any) -> None:
     """Raise if the parameters of a new state lie outside of a box in it."""
-    for state in nodes(opt_state, _is_box):
+    for state in nodes(opt_state, BoxState):
         _checks.inside(caller, params, state.held)
 
 
@@ -177,7 +177,7 @@ def nan_where_outside(opt_state: Any, params: Any) -> Any:
 
     For traced ones, of which it can't be checked: nothing is found from such a start.
     """
-    for state in nodes(opt_state, _is_box):
+    for state in nodes(opt_state, BoxState):
         sides = dict(jax.tree.leaves_with_path(state.held))
 
         def marked(path: Any, param: Any, sides: Any = sides) -> Any:
@@ -188,14 +188,6 @@ def nan_where_outside(opt_state: Any, params: Any) -> Any:
 
         params = jax.tree.map_with_path(marked, params)
     return params
-
-
-def _is_box(state: Any) -> bool:
-    return isinstance(state, BoxState)
-
-
-def _is_turned(state: Any) -> bool:
-    return isinstance(state, EigenbasisState)
 
 
 def _zero_where(held: Any, grads: Any) -> Any:

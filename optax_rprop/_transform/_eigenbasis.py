@@ -180,7 +180,7 @@ def in_eigenbasis(
                 _widened(leaf) if i in turned else leaf for i, leaf in enumerate(leaves)
             )
         )
-        _checks.without_box("in_eigenbasis.init", nodes(inner_state, _is_box))
+        _checks.without_box("in_eigenbasis.init", nodes(inner_state, BoxState))
         return EigenbasisState(
             num_updates=scalar_like(params, 0, jnp.int32),
             # Without parameters a single leaf: optax.tree_map_params calls init so, and
@@ -225,10 +225,6 @@ def in_eigenbasis(
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _is_box(state: Any) -> bool:
-    return isinstance(state, BoxState)
 
 
 def turned_gradients(state: EigenbasisState, grads: Any) -> Any:

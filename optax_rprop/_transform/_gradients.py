@@ -12,7 +12,7 @@ from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._box import free_gradients
 from optax_rprop._transform._eigenbasis import EigenbasisState, turned_gradients
-from optax_rprop._transform._state import is_rprop, nodes, rprop_states
+from optax_rprop._transform._state import RPROP, nodes, rprop_states
 
 _WRAPPERS = BoxState | EigenbasisState
 
@@ -24,7 +24,7 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     is a tree like its step sizes, or None where a wrapper hides it.
     """
     found: list[tuple[RpropState, Any]] = []
-    for state in nodes(opt_state, _has_gradients):
+    for state in nodes(opt_state, RPROP | _WRAPPERS):
         if isinstance(state, BoxState):
             seen = _fitting(grads, state.held)
             if seen is not None:
@@ -42,11 +42,7 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
 
 def sees_otherwise(opt_state: Any) -> bool:
     """Whether a wrapper decides what Rprop sees; then only the state after tells."""
-    return bool(nodes(opt_state, lambda node: isinstance(node, _WRAPPERS)))
-
-
-def _has_gradients(state: Any) -> bool:
-    return is_rprop(state) or isinstance(state, _WRAPPERS)
+    return bool(nodes(opt_state, _WRAPPERS))
 
 
 def _fitting(grads: Any, like: Any) -> Any:

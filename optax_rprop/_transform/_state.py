@@ -1,6 +1,5 @@
 """Rprop's states, wherever they are nested in that of a chain or a wrapper."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,18 +13,25 @@ from optax_rprop._transform._codes import LEVELS
 from optax_rprop._transform._eight_bit import Rprop8bitState
 
 
+RPROP = RpropState | Rprop8bitState
+
+
 def is_rprop(state: Any) -> bool:
-    return isinstance(state, RpropState | Rprop8bitState)
+    return isinstance(state, RPROP)
 
 
-def nodes(state: Any, is_node: Callable[[Any], bool]) -> list[Any]:
-    """Every node of the tree ``state`` for which ``is_node`` holds, outermost alone."""
+def nodes(state: Any, kind: Any) -> list[Any]:
+    """Every node of the tree ``state`` that is of a ``kind``, outermost alone."""
+
+    def is_node(node: Any) -> bool:
+        return isinstance(node, kind)
+
     return list(filter(is_node, jax.tree.leaves(state, is_leaf=is_node)))
 
 
 def rprop_states(opt_state: Any) -> list[RpropState]:
     """Every state of Rprop in ``opt_state`` that has step sizes, decoded."""
-    found = nodes(opt_state, is_rprop)
+    found = nodes(opt_state, RPROP)
     decoded = (s.decode() if isinstance(s, Rprop8bitState) else s for s in found)
     return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
 
