@@ -14,8 +14,7 @@ from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._record import knows_step_sizes
 from optax_rprop._fit._result import FitStatus
 from optax_rprop._fit._step import Held, Scalars, advance, hold, initial_state
-from optax_rprop._fit._stop import RUNNING, Limits
-from optax_rprop._leaf import scalar_like
+from optax_rprop._fit._stop import Limits
 from optax_rprop._transform._arrays import rprop
 
 try:
@@ -158,13 +157,7 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
             smallest = 0.0 if knows_step_sizes(y, state.opt_state) else None
             shown = _checks.shown(self.step_tol)
             _checks.step_tol_can_be_met(_NAME, self.step_tol, smallest, shown)
-        held = hold(
-            state,
-            status=scalar_like(y, int(RUNNING), np.int32),
-            last_loss=scalar_like(y, 0, f_struct.dtype),
-            closed=scalar_like(y, False, bool),
-        )
-        return _split(held)[1]
+        return _split(hold(self.limits, state))[1]
 
     def step(
         self, fn: Any, y: Any, args: Any, options: Any, state: Held, tags: Any

@@ -159,7 +159,7 @@ def test_a_loop_of_ones_own_takes_the_steps_of_fit(variant):
     batches = [(X[:10], Y[:10]), (X[10:], Y[10:])]
     zero = jnp.zeros((), "float32")
     state = initial_state(optimizer, START, Evaluation(zero, None, START))
-    held = hold(state, jnp.int32(RUNNING), zero, zero > 0)
+    held = hold(limits, state)
     step = jax.jit(lambda *now: advance(optimizer, limits, *now, stop_at=jnp.int32(1000)))
     while (seen := unpack(held.scalars)).status == RUNNING:
         loss, grads = evaluate(held.arrays["params"], batches)

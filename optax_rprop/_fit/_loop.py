@@ -14,7 +14,7 @@ from optax_rprop._fit import _checks
 from optax_rprop._fit._objective import Evaluation, Objective
 from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._record import StepRecord, as_row, from_rows, knows_step_sizes
-from optax_rprop._fit._result import FitResult, FitState, FitStatus
+from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._fit._step import (
     Held,
     Scalars,
@@ -23,9 +23,7 @@ from optax_rprop._fit._step import (
     initial_state,
     is_stepping,
 )
-from optax_rprop._fit._stop import RUNNING, Limits, is_found, reached
-from optax_rprop._leaf import scalar_like
-from optax_rprop._transform._box import nan_where_outside
+from optax_rprop._fit._stop import Limits, is_found
 from optax_rprop._transform._state import smallest_step_size
 
 # XLA's CPU backend runs the loop of a small problem in one thread, several times faster,
@@ -77,22 +75,10 @@ class Loop(NamedTuple):
         new_state = functools.partial(initial_state, self.optimizer)
         if resume is None:
             state = new_state(params, shapes)
-            state = state._replace(
-                params=nan_where_outside(state.opt_state, state.params),
-                best_params=nan_where_outside(state.opt_state, state.best_params),
-            )
         else:
             _checks.resume(caller, resume, jax.eval_shape(new_state, params, shapes))
             state = jax.tree.map(jnp.array, resume)
-        status = jnp.where(
-            reached(limits, state.best_loss), int(FitStatus.TARGET_REACHED), int(RUNNING)
-        )
-        return hold(
-            state,
-            status=status.astype(jnp.int32),
-            last_loss=scalar_like(params, 0, shapes.loss.dtype),
-            closed=scalar_like(params, False, bool),
-        )
+        return hold(limits, state)
 
     def run(
         self,

@@ -39,11 +39,12 @@ from optax_rprop._fit._stop import (
     Limits,
     final_status,
     is_found,
+    reached,
     status_after,
     update_patience,
 )
 from optax_rprop._leaf import finfo, scalar_like, select_tree, varying_like
-from optax_rprop._transform._box import free_gradients
+from optax_rprop._transform._box import free_gradients, nan_where_outside
 from optax_rprop._transform._gradients import sees_otherwise
 from optax_rprop._transform._state import rprop_states
 
@@ -87,12 +88,14 @@ def initial_state(
     def zeros(like: jax.ShapeDtypeStruct) -> jax.Array:
         return jnp.broadcast_to(scalar_like(params, 0, like.dtype), like.shape)
 
+    opt_state = optimizer.init(params)
+    params = nan_where_outside(opt_state, params)
     loss_dtype = evaluation.loss.dtype
     gradient_max = jax.eval_shape(largest_gradient, params)
     no_loss = finfo(loss_dtype).max  # finite, since jax_debug_infs looks at it
     return FitState(
         params=params,
-        opt_state=varying_like(params, optimizer.init(params)),
+        opt_state=varying_like(params, opt_state),
         best_params=jax.tree.map(jnp.copy, params),
         best_loss=scalar_like(params, no_loss, loss_dtype),
         best_aux=jax.tree.map(zeros, evaluation.aux),
@@ -111,15 +114,21 @@ def initial_state(
     )
 
 
-def hold(
-    state: FitState, status: jax.Array, last_loss: jax.Array, closed: jax.Array
-) -> Held:
-    """The fit as a loop holds it."""
+def hold(limits: Limits, state: FitState) -> Held:
+    """The fit in this state, as a loop holds it before its first step."""
     counts = state._asdict()
     arrays = {name: counts.pop(name) for name in _ARRAYS}
-    history = blank_history(state, last_loss)
-    gradient_max = jnp.zeros_like(state.best_gradient_max)
-    scalars = Scalars(counts, status, last_loss, closed, gradient_max, history)
+    target = int(FitStatus.TARGET_REACHED)
+    status = jnp.where(reached(limits, state.best_loss), target, int(RUNNING))
+    last_loss = jnp.zeros_like(state.best_loss)
+    scalars = Scalars(
+        counts=counts,
+        status=status.astype(np.int32),
+        last_loss=last_loss,
+        closed=scalar_like(state.params, False, bool),
+        gradient_max=jnp.zeros_like(state.best_gradient_max),
+        history=blank_history(state, last_loss),
+    )
     return Held(arrays, pack(scalars, layout_of(scalars)))
 
 

@@ -145,7 +145,7 @@ def in_box(
         held = structure.unflatten(sides)
 
         moves, inner_state = wrapped.update(
-            _zero_where(held, updates), state.inner_state, params, **extra_args
+            _filled(held, updates, 0.0), state.inner_state, params, **extra_args
         )
         undone = is_undone(moves, inner_state)
         if nodes(inner_state, EigenbasisState):  # signs belong to directions
@@ -162,7 +162,7 @@ def in_box(
 def free_gradients(opt_state: Any, grads: Any) -> Any:
     """The gradients, 0 for coordinates that a box in ``opt_state`` holds."""
     for state in nodes(opt_state, BoxState):
-        grads = _zero_where(state.held, grads)
+        grads = _filled(state.held, grads, 0.0)
     return grads
 
 
@@ -178,30 +178,25 @@ def nan_where_outside(opt_state: Any, params: Any) -> Any:
     For traced ones, of which it can't be checked: nothing is found from such a start.
     """
     for state in nodes(opt_state, BoxState):
-        sides = dict(jax.tree.leaves_with_path(state.held))
-
-        def marked(path: Any, param: Any, sides: Any = sides) -> Any:
-            side = sides.get(path)
-            if side is None or side.shape != np.shape(param):
-                return param
-            return jnp.where(side == 0, param, jnp.nan)
-
-        params = jax.tree.map_with_path(marked, params)
+        params = _filled(state.held, params, np.nan)
     return params
 
 
-def _zero_where(held: Any, grads: Any) -> Any:
-    """The gradients, 0 where ``held`` is not; it may lack leaves that a mask left out."""
+def _filled(held: Any, tree: Any, value: float) -> Any:
+    """The tree with ``value`` where ``held`` is not 0.
+
+    ``held`` may lack leaves that a mask left out.
+    """
     sides = dict(jax.tree.leaves_with_path(held))
 
-    def free(path: Any, grad: Any) -> Any:
+    def fill(path: Any, leaf: Any) -> Any:
         side = sides.get(path)
-        if side is None or side.shape != shape_of_coordinates(grad):
-            return grad
-        parts = coordinates(jnp.asarray(grad))
-        return from_coordinates(jnp.where(side == 0, parts, 0), jnp.result_type(grad))
+        if side is None or side.shape != shape_of_coordinates(leaf):
+            return leaf
+        parts = coordinates(jnp.asarray(leaf))
+        return from_coordinates(jnp.where(side == 0, parts, value), jnp.result_type(leaf))
 
-    return jax.tree.map_with_path(free, grads)
+    return jax.tree.map_with_path(fill, tree)
 
 
 def _outside(param: Any, bounds: Bounds) -> jax.Array:

@@ -12,7 +12,6 @@ from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._codes import LEVELS
 from optax_rprop._transform._eight_bit import Rprop8bitState
 
-
 RPROP = RpropState | Rprop8bitState
 
 
