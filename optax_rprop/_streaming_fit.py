@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop import _checks as shared_checks
-from optax_rprop._fit import _checks
+from optax_rprop._fit import _checks, _limits_checks
 from optax_rprop._fit._drive import Programs, programs_for, run_on_host
 from optax_rprop._fit._fit import DEFAULT_OPTIMIZER
 from optax_rprop._fit._loop import Loop, Segment, last_step, segment_of
@@ -22,7 +22,6 @@ from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._fit._step import Held, advance
 from optax_rprop._fit._stop import Limits
 from optax_rprop._streaming import evaluator
-from optax_rprop._transform._box import check_start
 from optax_rprop._transform._state import check_values
 
 _NAME = "streaming_fit"
@@ -119,7 +118,7 @@ def streaming_fit(
         stop_when=stop_when,
         unknown=unknown,
     )
-    limits = _checks.limits(
+    limits = _limits_checks.limits(
         _NAME, target_loss=target_loss, step_tol=step_tol, patience=patience, rtol=rtol
     )
     shared_checks.parameters(_NAME, params)
@@ -134,12 +133,8 @@ def streaming_fit(
     programs = programs_for(objective, optimizer, stop_when, _Programs)
     passes = _Passes(programs, lambda at: _pass(evaluate, at, batches))
     held = passes.start(limits, params, resume)
-    if resume is None:
-        check_start(_NAME, held.arrays["opt_state"], params)
-    if step_tol is not None:
-        smallest = programs.smallest_step_size(held)
-        shown = _checks.shown(limits.step_tol)
-        _checks.step_tol_can_be_met(_NAME, limits.step_tol, smallest, shown)
+    shown = None if step_tol is None else _limits_checks.shown(limits.step_tol)
+    programs.check(_NAME, limits, params, held, resume, shown)
     with reporter(progress, max_steps, resume) as report:
         result = run_on_host(passes, limits, (), held, max_steps, history, report)
     assert result is not None  # only a fit inside a traced program is none

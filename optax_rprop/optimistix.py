@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from optax_rprop._derivatives import refuse_derivative
-from optax_rprop._fit import _checks
+from optax_rprop._fit import _checks, _limits_checks
 from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._record import knows_step_sizes
@@ -131,7 +131,7 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
         self.optimizer = _DEFAULT_OPTIMIZER if optimizer is None else optimizer
         _checks.transformation(_NAME, self.optimizer)
         self.step_tol = step_tol
-        self.limits = _checks.limits(
+        self.limits = _limits_checks.limits(
             _NAME,
             target_loss=target_loss,
             step_tol=step_tol,
@@ -155,8 +155,8 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
         state = initial_state(optimizer, y, Evaluation(f_struct, aux_struct, y))
         if self.step_tol is not None:
             smallest = 0.0 if knows_step_sizes(y, state.opt_state) else None
-            shown = _checks.shown(self.step_tol)
-            _checks.step_tol_can_be_met(_NAME, self.step_tol, smallest, shown)
+            shown = _limits_checks.shown(self.step_tol)
+            _limits_checks.step_tol_can_be_met(_NAME, self.step_tol, smallest, shown)
         return _split(hold(self.limits, state))[1]
 
     def step(

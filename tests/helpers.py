@@ -43,6 +43,11 @@ FLOAT = {name: make for name, make in (PLAIN | TURNED).items() if "8bit" not in 
 ONE = {"turned-irprop+": TURNED["turned-irprop+"]}
 
 
+def name_of(make):
+    """The name of one of ``PLAIN``."""
+    return next(name for name, other in PLAIN.items() if other is make)
+
+
 def each_of(rules):
     return pytest.mark.parametrize("make", rules.values(), ids=rules)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 import optax
 
 from optax_rprop._checks import (
-    as_number,
     conforms,
     dtype_of,
     is_traced,
@@ -22,7 +20,6 @@ from optax_rprop._checks import (
     type_of,
 )
 from optax_rprop._fit._result import FitState
-from optax_rprop._fit._stop import Limits
 
 NO_DERIVATIVE = (
     "fit: its inputs must not be differentiated, got a derivative through fit. Rprop "
@@ -118,35 +115,14 @@ def many(caller: str, starts: Any) -> None:
     """Raise unless there are as many starts in every leaf."""
     parameters(caller, starts)
     has_arrays(caller, starts)
-    sizes = {
-        path_name(path): (np.shape(leaf) or (None,))[0]
-        for path, leaf in jax.tree.leaves_with_path(starts)
-    }
-    if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
-        listed = ", ".join(f"{size} at {path}" for path, size in sizes.items())
+    unequal = _unequal_sizes(starts)
+    if unequal is not None:
+        listed = ", ".join(f"{size} at {path_name(path)}" for path, size in unequal)
         raise ValueError(
             f"{caller}: starts must have one leading size, got {listed}. Each entry of "
             "the leading axis is a start; jax.vmap(init)(jax.random.split(key, 8)) makes "
             "eight."
         )
-
-
-def limits(
-    caller: str, *, target_loss: Any, step_tol: Any, patience: Any, rtol: Any
-) -> Limits:
-    """When to stop, from what the user asked for; traced numbers as they are.
-
-    Without a ``patience``: when there has been no new best loss at all for so long that
-    Rprop has gone back to the best several times, with shorter steps.
-    """
-    if rtol is None:
-        rtol = 0.0 if patience is None else 1e-4
-    return Limits(
-        _target_loss(caller, target_loss),
-        _step_tol(caller, step_tol),
-        _patience(caller, _PATIENCE if patience is None else patience),
-        _rtol(caller, rtol),
-    )
 
 
 def answer(value: Any) -> None:
@@ -156,54 +132,6 @@ def answer(value: Any) -> None:
             f"stop_when: the answer must be one bool, got {type_of(value)}. Compare what "
             "is in the record with jnp, for example seen.loss < 0.1."
         )
-
-
-def _target_loss(caller: str, value: Any) -> Any:
-    """The number; -inf for None, which no loss reaches."""
-    if value is None:
-        return -math.inf
-    target = as_number(caller, "target_loss", value, _HINT)
-    if target is not None and math.isnan(target):
-        raise ValueError(
-            f"{caller}: target_loss must be a number, got {target:g}. No loss is at or "
-            "below it; None asks for no target."
-        )
-    return value if target is None else target
-
-
-def _step_tol(caller: str, value: Any) -> Any:
-    """The number; -1 for None, which no step is below."""
-    if value is None:
-        return -1.0
-    tolerance = as_number(caller, "step_tol", value, _HINT)
-    if tolerance is not None and not tolerance > 0:
-        raise ValueError(
-            f"{caller}: step_tol must be positive, got {tolerance:g}. It is a step size, "
-            "in the units of the parameters, not below min_step_size."
-        )
-    return value if tolerance is None else tolerance
-
-
-def _patience(caller: str, value: Any) -> Any:
-    steps = as_number(caller, "patience", value, _HINT)
-    if steps is not None and not steps >= 1:
-        raise ValueError(
-            f"{caller}: patience must be at least 1, got {steps:g}. It is a number of "
-            "steps; 50 to 200 is usual."
-        )
-    return (
-        value if steps is None else int(min(math.ceil(min(steps, 2**31)), _LARGEST_COUNT))
-    )
-
-
-def _rtol(caller: str, value: Any) -> Any:
-    improvement = as_number(caller, "rtol", value, _HINT)
-    if improvement is not None and not 0 <= improvement < 1:
-        raise ValueError(
-            f"{caller}: rtol must be at least 0 and less than 1, got {improvement:g}. It "
-            "is the relative improvement that patience waits for; 1e-4 is the default."
-        )
-    return value if improvement is None else improvement
 
 
 def function(caller: str, loss_fn: Any) -> None:
@@ -360,12 +288,11 @@ def loss_output(caller: str, loss: Any, hint: str) -> None:
 
 def batch(caller: str, of: str, args: Any) -> None:
     """Raise unless the arrays of ``args`` share the size of their leading axis."""
-    sizes = {
-        jax.tree_util.keystr(path): (np.shape(leaf) or (None,))[0]
-        for path, leaf in jax.tree.leaves_with_path(args)
-    }
-    if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
-        listed = ", ".join(f"{size} in {of}{path}" for path, size in sizes.items())
+    unequal = _unequal_sizes(args)
+    if unequal is not None:
+        listed = ", ".join(
+            f"{size} in {of}{jax.tree_util.keystr(path)}" for path, size in unequal
+        )
         raise ValueError(
             f"{caller}: {of} must have one leading size, got {listed or 'no arrays'}. It "
             "is the axis of the mean; what has no such axis belongs into params or into "
@@ -373,37 +300,13 @@ def batch(caller: str, of: str, args: Any) -> None:
         )
 
 
-def step_tol_can_be_met(
-    caller: str, step_tol: Any, smallest: float | None, shown: str | None
-) -> None:
-    """Raise unless step sizes, of which the least is ``smallest``, can be so small."""
-    if smallest is None:
-        raise ValueError(
-            f"{caller}: step_tol must be None for an optimizer without known step sizes, "
-            f"got {shown}. Only Rprop has them, where no wrapper hides which parameters "
-            "they belong to; use target_loss or patience."
-        )
-    if not is_traced(step_tol) and np.float32(step_tol) < np.float32(smallest):
-        raise ValueError(
-            f"{caller}: step_tol must be at least min_step_size, got {shown} below "
-            f"{smallest:g}. No step size can meet it; lower min_step_size as well."
-        )
-
-
-def shown(number: Any) -> str:
-    """A number as messages show it."""
-    return "a traced number" if is_traced(number) else repr(number)
-
-
 def resume(caller: str, state: Any, expected: Any) -> None:
     """Raise unless ``state`` has the structure, shapes and dtypes of ``expected``."""
     conforms(caller, "resume", state, expected, "of the state of this fit", SAME)
 
 
-_HINT = "One number holds for the whole fit; jax.vmap runs many fits."
-_LARGEST_COUNT = 2**31 - 1
+LARGEST_COUNT = 2**31 - 1
 _DATA = {"fit": "x, y", "fit_many": "x, y", "streaming_fit": "batches"}
-_PATIENCE = 100
 
 
 def _is_data(leaf: Any) -> bool:
@@ -436,10 +339,20 @@ def _shown(progress: Any) -> str:
     return "a function" if inspect.isroutine(progress) else kind_of(progress)
 
 
+def _unequal_sizes(tree: Any) -> list[tuple[Any, Any]] | None:
+    """The leading sizes by path; None where all leaves have one, and entries."""
+    sizes = [
+        (path, (np.shape(leaf) or (None,))[0])
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    ]
+    found = {size for _, size in sizes}
+    return None if len(found) == 1 and not found & {None, 0} else sizes
+
+
 def _count(caller: str, name: str, value: Any, why: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{caller}: {name} must be an int, got {value!r}. {why}")
     if value < 1:
         raise ValueError(f"{caller}: {name} must be at least 1, got {value}. {why}")
-    if value > _LARGEST_COUNT:
+    if value > LARGEST_COUNT:
         raise ValueError(f"{caller}: {name} must be less than 2**31, got {value}. {why}")

@@ -12,15 +12,17 @@ import numpy as np
 import optax
 
 from optax_rprop._checks import is_traced
+from optax_rprop._fit import _limits_checks
 from optax_rprop._fit._loop import BLOCK, Loop, Segment, result_of
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._progress import Report, deferred_interrupt
 from optax_rprop._fit._record import StepRecord, from_rows
-from optax_rprop._fit._result import FitHistory, FitResult, FitStatus
+from optax_rprop._fit._result import FitHistory, FitResult, FitState, FitStatus
 from optax_rprop._fit._step import Held, Scalars, record_of
 from optax_rprop._fit._stop import RUNNING, Limits
 from optax_rprop._kept import is_constant, kept_with
+from optax_rprop._transform._box import check_start
 
 SEGMENT = 42 * BLOCK  # the most steps of one call, and the length of its history
 _SECONDS_PER_REPORT = 0.2
@@ -60,10 +62,27 @@ class Programs:
         copied: Held = jax.tree.map(jnp.copy, held)
         return copied
 
-    def smallest_step_size(self, held: Held) -> float | None:
-        """The lower bound of the step sizes; None where step_tol has no meaning."""
-        smallest = self._smallest(held)
-        return None if smallest is None else smallest.item()
+    def check(
+        self,
+        caller: str,
+        limits: Limits,
+        params: Any,
+        held: Held,
+        resume: FitState | None,
+        step_tol: str | None,
+    ) -> None:
+        """Raise unless the values of a fit before its first step are right.
+
+        ``step_tol`` is what the user asked for, as messages show it.
+        """
+        if resume is None:
+            check_start(caller, held.arrays["opt_state"], params)
+        if step_tol is not None:
+            smallest = self._smallest(held)
+            smallest = None if smallest is None else smallest.item()
+            _limits_checks.step_tol_can_be_met(
+                caller, limits.step_tol, smallest, step_tol
+            )
 
 
 P = TypeVar("P", bound=Programs)
@@ -107,7 +126,7 @@ class Runs(Protocol):
         stop_after: int,
         /,
     ) -> Segment:
-        """Some steps, at least one; the last of them closes the fit."""
+        """Some steps; once none is left, the pass that closes the fit."""
 
 
 def run_on_host(

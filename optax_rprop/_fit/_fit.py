@@ -9,14 +9,13 @@ import jax
 import optax
 
 from optax_rprop._checks import is_traced, parameters
-from optax_rprop._fit import _checks
+from optax_rprop._fit import _checks, _limits_checks
 from optax_rprop._fit._drive import Programs, programs_for, run_on_host
 from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, reporter
 from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._transform._arrays import rprop
-from optax_rprop._transform._box import check_start
 from optax_rprop._transform._state import check_values
 
 DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
@@ -163,7 +162,7 @@ def fit(
         stop_when=stop_when,
         unknown=unknown,
     )
-    limits = _checks.limits(
+    limits = _limits_checks.limits(
         "fit", target_loss=target_loss, step_tol=step_tol, patience=patience, rtol=rtol
     )
     parameters("fit", params)
@@ -172,18 +171,14 @@ def fit(
         Objective(loss_fn, has_aux, microbatch_size), optimizer, stop_when, Programs
     )
 
-    shown = None if step_tol is None else _checks.shown(limits.step_tol)
+    shown = None if step_tol is None else _limits_checks.shown(limits.step_tol)
 
     if not is_traced((params, args, limits, resume)):
         held = programs.start(limits, params, args, resume)
         # A loss or an optimizer that holds traced values shows in what it returns.
         if not is_traced(held):
             check_values("fit", _checks.SAME, resume)
-            if resume is None:
-                check_start("fit", held.arrays["opt_state"], params)
-            if step_tol is not None:
-                smallest = programs.smallest_step_size(held)
-                _checks.step_tol_can_be_met("fit", limits.step_tol, smallest, shown)
+            programs.check("fit", limits, params, held, resume, shown)
             with reporter(progress, max_steps, resume) as report:
                 result = run_on_host(
                     programs, limits, args, held, max_steps, history, report

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from optax_rprop._derivatives import refuse_derivative
-from optax_rprop._fit import _checks
+from optax_rprop._fit import _checks, _limits_checks
 from optax_rprop._fit._objective import Evaluation, Objective
 from optax_rprop._fit._packing import unpack
 from optax_rprop._fit._record import StepRecord, as_row, from_rows, knows_step_sizes
@@ -188,7 +188,7 @@ class Loop(NamedTuple):
         if step_tol is not None:
             known = knows_step_sizes(held.arrays["params"], held.arrays["opt_state"])
             smallest = 0.0 if known else None
-            _checks.step_tol_can_be_met("fit", limits.step_tol, smallest, step_tol)
+            _limits_checks.step_tol_can_be_met("fit", limits.step_tol, smallest, step_tol)
         length = -(-max_steps // BLOCK) * BLOCK
         before = unpack(held.scalars).counts["num_steps"]
         segment = self.run(limits, args, held, max_steps, max_steps, length=length)

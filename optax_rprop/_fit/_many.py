@@ -8,7 +8,7 @@ from typing import Any, Never
 import jax
 import optax
 
-from optax_rprop._fit import _checks
+from optax_rprop._fit import _checks, _limits_checks
 from optax_rprop._fit._fit import fit
 from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitResult
@@ -96,7 +96,7 @@ def fit_many(
         "rtol": rtol,
     }
     _checks.many(caller, starts)
-    _checks.limits(caller, **rules)
+    _limits_checks.limits(caller, **rules)
     _checks.no_unknown(caller, unknown)
     many: FitResult = jax.vmap(
         lambda start: fit(loss_fn, start, *args, **settings, **rules)

@@ -44,7 +44,7 @@ class StepRecord(NamedTuple):
         best_aux: With ``has_aux``, their aux.
 
     Example:
-        A rule of one's own: the loss is falling by less than a hundredth of the gradient.
+        A rule of one's own: the gradient is small.
 
         >>> import jax.numpy as jnp
         >>> from optax_rprop import fit
@@ -224,7 +224,7 @@ def seen_by_step(
 
 
 def blank_history(state: FitState, loss: jax.Array) -> FitHistory:
-    """The fields of the history that ``record`` fills, as zeros of the same dtypes."""
+    """The history that ``seen_by_step`` fills, as zeros of the same dtypes."""
 
     def fields(state: FitState) -> FitHistory:
         grads, opt_state = state.params, state.opt_state

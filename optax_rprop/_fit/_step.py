@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from optax_rprop._fit import _checks
+from optax_rprop._fit._judge import MAX_RETURNS, Verdict, judge_step
 from optax_rprop._fit._objective import Evaluation
 from optax_rprop._fit._packing import (
     Packed,
@@ -50,9 +51,7 @@ from optax_rprop._transform._state import rprop_states
 
 # Each loss that is not finite halves Rprop's steps: from 50 to 1e-6 takes 26 of them. A
 # wrapper that hides the loss from Rprop would repeat the same steps for ever.
-MAX_NONFINITE_LOSSES = MAX_RETURNS = 30
-# Rprop is not monotone, but it seldom needs more steps than this to a new best loss.
-MAX_STEPS_ASTRAY = 10
+MAX_NONFINITE_LOSSES = 30
 
 _ARRAYS = "params", "opt_state", "best_params", "best_aux"  # of a FitState
 
@@ -146,9 +145,8 @@ def advance(
 
     ``evaluation`` is that of the parameters that are ``held``. With a reason to stop, the
     best is remembered and no step is taken. Small arrays are summed up ``together``.
-    ``stop_when`` is asked after every step.
-    ``extra_args`` are handed to the optimizer beside ``value`` and ``grad``, for example
-    ``value_fn`` for a line search.
+    ``stop_when`` is asked after every step. ``extra_args`` are handed to the optimizer
+    beside ``value`` and ``grad``, for example ``value_fn`` for a line search.
     """
     arrays, packed = held
     loss, _, grads = evaluation
@@ -159,12 +157,12 @@ def advance(
     flips = None if later else num_flips(grads, opt_state, opt_state, together)
     before = unpack(packed)
     always = before.counts["num_steps"] >= 0  # which XLA does not know
-    verdicts = layout_of((_Verdict(*5 * [always]), before))
+    verdicts = layout_of((Verdict(*5 * [always]), before))
 
     def judge(packed: Any, loss: jax.Array, gradient_max: jax.Array, flips: Any) -> Any:
         before = unpack(packed)
         state, stepping = FitState(**arrays | before.counts), is_stepping(before, stop_at)
-        verdict = _judge(state, num_coordinates > 0, loss, gradient_max, stepping)
+        verdict = judge_step(state, num_coordinates > 0, loss, gradient_max, stepping)
         return pack((verdict, before), verdicts), flips
 
     def count(
@@ -229,69 +227,11 @@ def is_stepping(seen: Scalars, stop_at: jax.Array) -> jax.Array:
     return (seen.status == int(RUNNING)) & (seen.counts["num_steps"] < stop_at)
 
 
-class _Verdict(NamedTuple):
-    """What a loss and its gradients say about the step that led to them; all are bool."""
-
-    is_best: jax.Array
-    astray: jax.Array  # steps have led nowhere: go back, and on with shorter ones
-    rejected: jax.Array  # by Rprop, which takes back the step and shortens the next
-    go_back: jax.Array  # to the best
-    stepping: jax.Array
-
-
-def _judge(
-    state: FitState,
-    has_steps: bool,
-    loss: jax.Array,
-    gradient_max: jax.Array,
-    stepping: jax.Array,
-) -> _Verdict:
-    finite = jnp.isfinite(loss)
-    is_best = finite & (loss < state.best_loss)
-    if not has_steps:
-        no = jnp.zeros_like(finite)
-        return _Verdict(is_best, no, no, ~finite, stepping)
-    astray = finite & ~is_best & _is_astray(state, loss, gradient_max)
-    return _Verdict(
-        is_best=is_best,
-        astray=astray,
-        rejected=~finite | astray | _is_too_long(state, loss),
-        # After one loss that is not finite Rprop has taken its step back. After two
-        # (rprop+ and irprop+ may undo only a part of it) return to the best.
-        go_back=astray | (~finite & (state.nonfinite_steps > 0)),
-        stepping=stepping,
-    )
-
-
-def _is_astray(state: FitState, loss: jax.Array, gradient_max: jax.Array) -> jax.Array:
-    """Whether steps have led away from the best, and none leads back.
-
-    Either there has been no new best for too many steps, or all gradients are zero at a
-    worse place.
-    """
-    since = state.num_steps - jnp.maximum(state.best_step, state.returned_step)
-    on_a_plateau = (gradient_max == 0) & (loss > state.best_loss)
-    may_return = state.num_returns < MAX_RETURNS
-    return may_return & ((since > MAX_STEPS_ASTRAY) | on_a_plateau)
-
-
-def _is_too_long(state: FitState, loss: jax.Array) -> jax.Array:
-    """Whether the last step was much too long.
-
-    It led to a loss above the first one, and raised it by more than the gradient had
-    promised to lower it: on a parabola, by a step of more than four times the way to the
-    minimum.
-    """
-    rise = (loss - state.prev_loss).astype(state.promised_decrease.dtype)
-    promised = state.promised_decrease
-    return (loss > state.first_loss) & (promised > 0) & (rise > promised)
-
-
 def _move(
     optimizer: optax.GradientTransformationExtraArgs,
     arrays: dict[str, Any],
     evaluation: Evaluation,
-    verdict: _Verdict,
+    verdict: Verdict,
     extra_args: dict[str, Any],
 ) -> dict[str, Any]:
     """The arrays after the step."""
@@ -323,7 +263,7 @@ def _count(
     limits: Limits,
     before: Scalars,
     num_coordinates: int,
-    verdict: _Verdict,
+    verdict: Verdict,
     loss: jax.Array,
     gradient_max: jax.Array,
     flips: jax.Array | None,

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from optax_rprop._leaf import finfo
-from optax_rprop._transform import _settings_checks
+from optax_rprop._transform import _box_checks
 
 
 class BoxState(NamedTuple):
@@ -47,11 +47,11 @@ def bounds_of(caller: str, params: Any, lower: Any, upper: Any) -> list[Bounds]:
     found = []
     leaves = jax.tree.leaves_with_path(params)
     sides = (
-        _settings_checks.bound_by_leaf(caller, name, bound, none, params)
+        _box_checks.bound_by_leaf(caller, name, bound, none, params)
         for name, bound, none in (("lower", lower, -np.inf), ("upper", upper, np.inf))
     )
     for (path, leaf), low, high in zip(leaves, *sides, strict=True):
-        _settings_checks.bounds_of_leaf(caller, path, leaf, low, high)
+        _box_checks.bounds_of_leaf(caller, path, leaf, low, high)
         real = finfo(jnp.result_type(leaf)).dtype
         found.append(Bounds(jnp.asarray(low, real), jnp.asarray(high, real)))
     return found

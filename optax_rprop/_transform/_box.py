@@ -17,7 +17,7 @@ from optax_rprop._leaf import (
     shape_of_coordinates,
     step_size_dtype,
 )
-from optax_rprop._transform import _checks, _settings_checks
+from optax_rprop._transform import _box_checks, _checks, _settings_checks
 from optax_rprop._transform._bounds import (
     Bounds,
     BoxState,
@@ -105,7 +105,7 @@ def in_box(
         constraints", for holding what points outwards and projecting the rest.
     """
     _settings_checks.inner("in_box", inner)
-    _settings_checks.box("in_box", lower, upper)
+    _box_checks.bounds("in_box", lower, upper)
     wrapped = optax.with_extra_args_support(inner)
 
     def init(params: optax.Params) -> BoxState:
@@ -114,7 +114,7 @@ def in_box(
         bounds = bounds_of(caller, params, lower, upper)
         structure: Any = jax.tree.structure(params)
         outside = structure.unflatten(map(_outside, jax.tree.leaves(params), bounds))
-        _checks.inside(caller, params, outside)
+        _box_checks.inside(caller, params, outside)
         return BoxState(
             held=outside,
             last_moves=coordinates_like(params, 0, step_size_dtype),
@@ -131,7 +131,7 @@ def in_box(
         value = extra_args.get("value")
         _checks.state(caller, state, BoxState)
         _checks.loss(caller, "", False, value)
-        _checks.parameters_given(caller, params)
+        _box_checks.parameters_given(caller, params)
         _checks.gradients(caller, updates, params, state.last_moves)
         _checks.parameters_like(caller, updates, params, "They are what is bounded.")
         bounds = bounds_of(caller, params, lower, upper)
@@ -169,7 +169,7 @@ def free_gradients(opt_state: Any, grads: Any) -> Any:
 def check_start(caller: str, opt_state: Any, params: Any) -> None:
     """Raise if the parameters of a new state lie outside of a box in it."""
     for state in nodes(opt_state, BoxState):
-        _checks.inside(caller, params, state.held)
+        _box_checks.inside(caller, params, state.held)
 
 
 def nan_where_outside(opt_state: Any, params: Any) -> Any:

@@ -194,34 +194,6 @@ def without_box(caller: str, found: list[Any]) -> None:
         )
 
 
-def inside(caller: str, params: Any, outside: Any) -> None:
-    """Raise unless every parameter starts inside its bounds.
-
-    ``outside`` is a tree like the parameters: -1 where they are below, 1 where above.
-    """
-    param_at = dict(jax.tree.leaves_with_path(params))
-    for path, side in jax.tree.leaves_with_path(outside):
-        param = param_at.get(path)
-        if is_traced((param, side)) or not np.any(side):
-            continue
-        index = np.unravel_index(np.argmax(np.asarray(side) != 0), np.shape(side))
-        bound = "above its upper" if side[index] > 0 else "below its lower"
-        raise ValueError(
-            f"{caller}: every parameter must start inside its bounds, got "
-            f"{np.asarray(param)[index]:g} {bound} bound at {path_name(path)}. Choose "
-            "another start, or clip it with jnp.clip."
-        )
-
-
-def parameters_given(caller: str, params: Any) -> None:
-    """Raise if there are no parameters."""
-    if params is None:
-        raise TypeError(
-            f"{caller}: params must be the parameters, got None. Where a move meets a "
-            "bound depends on where it starts: call update(grads, state, params)."
-        )
-
-
 def codes(caller: str, grads: Any, codes: Any, min_step_size: Any) -> None:
     """Raise unless the tree is what init makes for such gradients."""
     like = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.uint8), grads)

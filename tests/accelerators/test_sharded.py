@@ -12,14 +12,14 @@ from gradients import (
     data_parallel,
     reduced_bytes,
 )
-from helpers import PLAIN, each_of
+from helpers import PLAIN, each_of, name_of
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from program_reader import Program, kernels, sent_bytes
 from programs import fitted, hand_written, network, placed, shape, step_of
 
 from optax_rprop import rprop
-from optax_rprop._fit import _checks
+from optax_rprop._fit import _limits_checks
 from optax_rprop._fit._drive import Programs, programs_for
 from optax_rprop._fit._objective import Objective
 
@@ -35,10 +35,6 @@ def mesh_of(target, chips):
     if target.is_gpu and chips == 256:
         pytest.skip("the GPUs of one host")
     return target.mesh(chips)
-
-
-def form(make):
-    return next(name for name, other in PLAIN.items() if other is make)
 
 
 def like_params(tree, mesh, spec):
@@ -63,14 +59,14 @@ def test_an_update_sends_nothing(make, chips, record, target):
     record(
         "sharded update",
         chips=chips,
-        optimizer=form(make),
+        optimizer=name_of(make),
         collectives=len(program.collectives),
         **{"MB a chip": memory.argument_size_in_bytes / 1e6},
         **{"temporaries, bytes a chip": memory.temp_size_in_bytes},
     )
     assert kernels(program.entry)  # it is a program that we read
     assert not program.collectives
-    assert 0 <= memory.argument_size_in_bytes - KEPT[form(make)] * N // chips < SCALARS
+    assert 0 <= memory.argument_size_in_bytes - KEPT[name_of(make)] * N // chips < SCALARS
     assert memory.temp_size_in_bytes < SCALARS
     for out, given in zip(
         jax.tree.leaves(compiled.output_shardings), jax.tree.leaves(args[:2]), strict=True
@@ -100,7 +96,7 @@ def test_only_gradient_and_loss_are_reduced(make, how, chips, record, target):
     record(
         "sharded data",
         chips=chips,
-        optimizer=form(make),
+        optimizer=name_of(make),
         step=how,
         collectives=len(found),
         **{"bytes a parameter": sent_bytes(found) / num_params},
@@ -114,7 +110,7 @@ def test_only_gradient_and_loss_are_reduced(make, how, chips, record, target):
 def loop_from_the_host(loss, tx, params, data, mesh, spec):
     """The loop of a fit that is called outside ``jit``, where it sees the placing."""
     programs = programs_for(Objective(loss, False, None), tx, None, Programs)
-    limits = _checks.limits(
+    limits = _limits_checks.limits(
         "fit", target_loss=None, step_tol=None, patience=100, rtol=1e-3
     )
     held = jax.eval_shape(programs._start, limits, params, data, None)
@@ -151,7 +147,7 @@ def test_a_fit_of_sharded_parameters_adds_seven_scalars(
     record(
         "sharded parameters",
         chips=chips,
-        optimizer=form(make),
+        optimizer=name_of(make),
         arrays=len(params),
         **{"collectives by hand": by_hand.total(), "fit adds": added.total()},
         **{"scalars that it adds": scalars},

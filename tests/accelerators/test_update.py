@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
-from helpers import PLAIN, each_of
+from helpers import PLAIN, each_of, name_of
 from program_reader import Program, copies, kernels, moved_bytes, passes
 from programs import in_loop, shape, step_of
 
@@ -18,10 +18,6 @@ def of_state(make, dtype):
     """Bytes of state a parameter; two real coordinates make a complex one."""
     size = 1 if "8bit" in name_of(make) else 5
     return 2 * size if dtype == "complex64" else size
-
-
-def name_of(make):
-    return next(name for name, other in PLAIN.items() if other is make)
 
 
 def least(dtype, state):
