@@ -19,6 +19,7 @@ from optax_rprop._transform._eight_bit import (
     rprop_8bit,
     scale_by_rprop_8bit,
 )
+from optax_rprop._transform._units import UnitsState, in_units
 
 try:
     __version__ = importlib.metadata.version("optax-rprop")
@@ -36,11 +37,13 @@ __all__ = [
     "Rprop8bitState",
     "RpropState",
     "StepRecord",
+    "UnitsState",
     "fit",
     "fit_many",
     "from_torch_state_dict",
     "in_box",
     "in_eigenbasis",
+    "in_units",
     "rprop",
     "rprop_8bit",
     "scale_by_rprop",

@@ -88,6 +88,21 @@ def step_size_dtype(param_dtype: Any) -> Any:
     return real if real.itemsize > 4 else np.dtype("float32")
 
 
+def wide_dtype(leaf: Any) -> Any:
+    """The dtype of the leaf, in single precision at least."""
+    return np.promote_types(jnp.result_type(leaf), np.float32)
+
+
+def widened(leaf: Any) -> Any:
+    """The leaf in single precision at least."""
+    dtype = wide_dtype(leaf)
+    if jnp.result_type(leaf) == dtype:
+        return leaf
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf.update(dtype=dtype)  # type: ignore[no-untyped-call]
+    return jnp.asarray(leaf, dtype)
+
+
 def above_and_below_zero(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Where ``x`` has the sign 1, and where -1. NaN has neither."""
     zero = jnp.zeros_like(x)

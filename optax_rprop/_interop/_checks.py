@@ -168,6 +168,15 @@ def along_the_axes(caller: str, found: list[Any]) -> None:
         )
 
 
+def without_units(caller: str, found: list[Any]) -> None:
+    """Raise if there is a state with units among those in ``found``."""
+    if found:
+        raise TypeError(
+            f"{caller}: state must hold step sizes in the units of the parameters, got a "
+            "UnitsState. Torch's Rprop knows no other; pass the state of rprop."
+        )
+
+
 def without_bounds(caller: str, found: list[Any]) -> None:
     """Raise if there is a state with bounds among those in ``found``."""
     if found:

@@ -18,6 +18,7 @@ from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._eigenbasis import EigenbasisState
 from optax_rprop._transform._state import nodes
+from optax_rprop._transform._units import UnitsState
 
 
 def from_torch_state_dict(
@@ -161,9 +162,10 @@ def to_torch_state_dict(
 
     Raises:
         TypeError: ``state`` does not hold one :class:`RpropState`, or holds it inside an
-            :class:`EigenbasisState` or a :class:`BoxState`, or a setting is not a number.
-            (Torch can't continue an :class:`Rprop8bitState`, whose growth factor changes
-            from step to step, and has no directions but the axes and no bounds.)
+            :class:`EigenbasisState`, a :class:`BoxState` or a :class:`UnitsState`, or a
+            setting is not a number. (Torch can't continue an :class:`Rprop8bitState`,
+            whose growth factor changes from step to step, and has no directions but the
+            axes, no bounds and no units.)
         ValueError: ``state`` does not fit ``params``, ``param_names`` do not match, or a
             setting or a step size is out of range.
 
@@ -186,6 +188,7 @@ def to_torch_state_dict(
     low, high = float(min_step_size), float(max_step_size)
     _checks.along_the_axes(caller, nodes(state, EigenbasisState))
     _checks.without_bounds(caller, nodes(state, BoxState))
+    _checks.without_units(caller, nodes(state, UnitsState))
     rprop_state = _checks.one_rprop(caller, nodes(state, RpropState))
 
     def in_float32(state: Any) -> Any:

@@ -185,12 +185,21 @@ def _off_orthogonal(matrix: Any) -> jax.Array:
     return jnp.max(jnp.abs(product - jnp.eye(len(matrix), dtype=matrix.dtype)))
 
 
-def without_box(caller: str, found: list[Any]) -> None:
-    """Raise if there are states of ``in_box`` in ``found``, inside turned bases."""
+def without_box(wrapper: str, found: list[Any]) -> None:
+    """Raise if there are states of ``in_box`` in ``found``, inside of ``wrapper``."""
     if found:
         raise TypeError(
-            f"{caller}: inner must have no bounds, got in_box. Bounds belong to the axes "
-            "of the parameters, not to turned ones: put in_box around in_eigenbasis."
+            f"{wrapper}.init: inner must have no bounds, got in_box. Bounds belong to the "
+            f"parameters as they are: put in_box around {wrapper}."
+        )
+
+
+def without_units(found: list[Any]) -> None:
+    """Raise if there are states of ``in_units`` in ``found``, inside turned bases."""
+    if found:
+        raise TypeError(
+            "in_eigenbasis.init: inner must have no units, got in_units. Units belong to "
+            "parameters, not to directions: put in_units around in_eigenbasis."
         )
 
 

@@ -23,6 +23,8 @@ from optax_rprop._leaf import (
     scalar_like,
     shape_of_coordinates,
     step_size_dtype,
+    wide_dtype,
+    widened,
 )
 from optax_rprop._transform import _checks, _settings_checks
 from optax_rprop._transform._bases import Basis, observe, refresh, turn, turn_back
@@ -38,6 +40,7 @@ from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._lift import real_number
 from optax_rprop._transform._state import nodes
 from optax_rprop._transform._undo import is_undone
+from optax_rprop._transform._units import UnitsState
 
 # The bases change most at first, so there they are refreshed more often.
 EARLY_UPDATES = 30
@@ -177,10 +180,11 @@ def in_eigenbasis(
         turned = {i for block in blocks_of(bases) for i in block.leaves}
         inner_state = wrapped.init(
             structure.unflatten(
-                _widened(leaf) if i in turned else leaf for i, leaf in enumerate(leaves)
+                widened(leaf) if i in turned else leaf for i, leaf in enumerate(leaves)
             )
         )
-        _checks.without_box("in_eigenbasis.init", nodes(inner_state, BoxState))
+        _checks.without_box("in_eigenbasis", nodes(inner_state, BoxState))
+        _checks.without_units(nodes(inner_state, UnitsState))
         return EigenbasisState(
             num_updates=scalar_like(params, 0, jnp.int32),
             # Without parameters a single leaf: optax.tree_map_params calls init so, and
@@ -310,7 +314,7 @@ def _turn(blocks: Sequence[Block], tree: Any) -> Any:
     leaves = jax.tree.leaves(tree)
     structure: Any = jax.tree.structure(tree)
     arrays = list(map(turned, blocks, gather(blocks, leaves)))
-    dtypes = list(map(_wide_dtype, leaves))
+    dtypes = list(map(wide_dtype, leaves))
     return structure.unflatten(scatter(blocks, arrays, leaves, dtypes))
 
 
@@ -369,17 +373,3 @@ def _like_both(grad: Any, prev: Any) -> Any:
     dtype = jnp.result_type(grad)
     wide = shared_checks.dtype_of(prev) == np.float64
     return _shape(np.shape(grad), np.promote_types(dtype, np.float64) if wide else dtype)
-
-
-def _widened(leaf: Any) -> Any:
-    """The leaf in the precision in which it is turned."""
-    dtype = _wide_dtype(leaf)
-    if jnp.result_type(leaf) == dtype:
-        return leaf
-    if isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf.update(dtype=dtype)  # type: ignore[no-untyped-call]
-    return jnp.asarray(leaf, dtype)
-
-
-def _wide_dtype(leaf: Any) -> Any:
-    return np.promote_types(jnp.result_type(leaf), np.float32)

@@ -1,6 +1,7 @@
 """The gradients that a state of Rprop saw, wherever it is nested in another state."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,8 +14,14 @@ from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._box import free_gradients
 from optax_rprop._transform._eigenbasis import EigenbasisState, turned_gradients
 from optax_rprop._transform._state import RPROP, nodes, rprop_states
+from optax_rprop._transform._units import UnitsState, measured_gradients
 
-_WRAPPERS = BoxState | EigenbasisState
+# The field of a wrapper's state that is like its gradients; what its Rprop sees of them.
+_SEEN: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
+    BoxState: ("held", free_gradients),
+    EigenbasisState: ("prev_grads", turned_gradients),
+    UnitsState: ("units", measured_gradients),
+}
 
 
 def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, Any]]:
@@ -24,16 +31,11 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     is a tree like its step sizes, or None where a wrapper hides it.
     """
     found: list[tuple[RpropState, Any]] = []
-    for state in nodes(opt_state, RPROP | _WRAPPERS):
-        if isinstance(state, BoxState):
-            seen = _fitting(grads, state.held)
-            if seen is not None:
-                seen = free_gradients(state, seen)
-            found += states_and_gradients(state.inner_state, seen)
-        elif isinstance(state, EigenbasisState):
-            seen = _fitting(grads, state.prev_grads)
-            if seen is not None:
-                seen = turned_gradients(state, seen)
+    for state in nodes(opt_state, (RPROP, *_SEEN)):
+        if type(state) in _SEEN:
+            field, see = _SEEN[type(state)]
+            seen = _fitting(grads, getattr(state, field))
+            seen = None if seen is None else see(state, seen)
             found += states_and_gradients(state.inner_state, seen)
         else:
             found += [(s, _fitting(grads, s.step_sizes)) for s in rprop_states(state)]
@@ -42,7 +44,7 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
 
 def sees_otherwise(opt_state: Any) -> bool:
     """Whether a wrapper decides what Rprop sees; then only the state after tells."""
-    return bool(nodes(opt_state, _WRAPPERS))
+    return bool(nodes(opt_state, tuple(_SEEN)))
 
 
 def _fitting(grads: Any, like: Any) -> Any:

@@ -91,22 +91,48 @@ def grid(
 
 def first_steps(caller: str, params: Any, learning_rate: Any) -> dict[Any, Any]:
     """The first step sizes by path; raise unless there are some for every parameter."""
-    size_at = dict(jax.tree.leaves_with_path(learning_rate))
+    return _by_path(f"{caller}.init", "learning_rate", params, learning_rate)
+
+
+def units_by_path(caller: str, params: Any, units: Any) -> dict[Any, Any]:
+    """The units by path; raise unless there are some for every parameter."""
+    if jax.tree_util.all_leaves([units]) and np.ndim(units) == 0:
+        return dict.fromkeys(
+            (path for path, _ in jax.tree.leaves_with_path(params)), units
+        )
+    return _by_path(caller, "units", params, units)
+
+
+def _by_path(caller: str, name: str, params: Any, tree: Any) -> dict[Any, Any]:
+    leaf_at = dict(jax.tree.leaves_with_path(tree))
     for path, param in jax.tree.leaves_with_path(params):
-        if path not in size_at:
+        if path not in leaf_at:
             raise ValueError(
-                f"{caller}.init: learning_rate must be a number or a tree like the "
-                f"parameters, got none for {path_name(path)}. A leaf of it is a number "
-                "or an array of the shape of its parameter."
+                f"{caller}: {name} must be a number or a tree like the parameters, got "
+                f"none for {path_name(path)}. A leaf of it is a number or an array of the "
+                "shape of its parameter."
             )
-        shape, fits = np.shape(size_at[path]), np.shape(param)
+        shape, fits = np.shape(leaf_at[path]), np.shape(param)
         if shape not in ((), fits):
             raise ValueError(
-                f"{caller}.init: learning_rate must have the shape of its parameter, got "
-                f"{shape} instead of {fits} at {path_name(path)}. One number holds for "
-                "all entries."
+                f"{caller}: {name} must have the shape of its parameter, got {shape} "
+                f"instead of {fits} at {path_name(path)}. One number holds for all "
+                "entries."
             )
-    return size_at
+    return leaf_at
+
+
+def units(caller: str, units: Any) -> None:
+    """Raise unless each unit is a positive number."""
+    if isinstance(units, str):
+        as_number(caller, "units", units, _UNITS)  # which it is not
+    for size, where in _extremes(caller, units) if units is not None else ():
+        number = as_number(caller, "units", size, _UNITS)
+        if number is not None and not 0 < number < math.inf:
+            raise ValueError(
+                f"{caller}: units must be positive and finite, got {number:g}{where}. "
+                f"{_UNITS}"
+            )
 
 
 def inner(caller: str, value: Any) -> None:
@@ -146,6 +172,7 @@ def turning(caller: str, refresh_every: Any, decay: Any, max_size: Any) -> None:
         )
 
 
+_UNITS = "A unit is a typical size of its parameter."
 _HINT = (
     "One number holds for all parameters and steps; optax.partition makes groups with "
     "numbers of their own."

@@ -31,6 +31,8 @@ LOOKS = {
     "in_eigenbasis": Look("#7A0000", "*"),  # around rprop
     "optax.adam": Look("#D55E00", "X"),
     "optax.lbfgs": Look("#009E73", "P"),
+    "SciPy L-BFGS-B": Look("#000000", "d", "--"),
+    "optimistix.BFGS": Look("#E69F00", ">", "-."),
     "optax.rprop": Look("#CC79A7", "p"),
     "torch.optim.Rprop": Look("#999999", "h"),
     "optax.lion": Look("#E69F00", "<"),

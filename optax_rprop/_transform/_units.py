@@ -1,0 +1,179 @@
+"""``in_units``: any transformation, with each parameter measured in a unit of its own."""
+
+from __future__ import annotations  # so that a signature is short
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from optax_rprop import _checks as shared_checks
+from optax_rprop._leaf import (
+    coordinates,
+    coordinates_like,
+    finfo,
+    from_coordinates,
+    step_size_dtype,
+    widened,
+)
+from optax_rprop._transform import _checks, _settings_checks
+from optax_rprop._transform._bounds import BoxState
+from optax_rprop._transform._state import nodes
+
+
+class UnitsState(NamedTuple):
+    """All that :func:`in_units` remembers between two updates.
+
+    It takes 4 bytes per float32 parameter, beside the state of the wrapped
+    transformation.
+
+    Attributes:
+        units: A tree like the parameters: the unit of each; float32, or the dtype of the
+            parameter where that is wider. A complex leaf of shape ``(...)`` has units of
+            shape ``(..., 2)``, for its real and its imaginary part.
+        inner_state: The state of the wrapped transformation. Its step sizes are in these
+            units.
+    """
+
+    units: optax.Params
+    inner_state: optax.OptState
+
+
+def in_units(
+    inner: optax.GradientTransformation, units: optax.Params | None = None
+) -> optax.GradientTransformationExtraArgs:
+    r"""``inner`` for parameters that are measured in units of their own.
+
+    With :math:`u` the units, :math:`x` the parameters and :math:`g` their gradient,
+    ``inner`` sees :math:`x / u` and its gradient :math:`u g`, and a move :math:`m` that
+    it returns becomes :math:`u m`.
+
+    By default the unit of a parameter is its size at the start, and 1 where it starts at
+    0. So a first step of 0.1 is a tenth of each parameter, and so are all bounds of step
+    sizes. Take it where parameters have physical units: a model with parameters of 500
+    and 0.0001 is hard for ``in_eigenbasis(rprop())``, whose directions mix them, and easy
+    for ``in_units(in_eigenbasis(rprop()))``. Leave it out for the weights of a network,
+    which start at random: their sizes say nothing.
+
+    A parameter that starts near 0 but has far to go takes small steps for long. Let it
+    start at 0, or give ``units``.
+
+    Args:
+        inner: The transformation; ``in_units(in_eigenbasis(rprop()))`` is meant. Every
+            extra argument is handed on as it is. It sees gradients and parameters in
+            float32 or wider. For bounds, put :func:`in_box` around ``in_units``.
+        units: A typical size of each parameter, positive: a tree like the parameters, of
+            numbers or arrays of their shapes, or one number for all. If None, the sizes
+            at the start.
+
+    Returns:
+        An ``optax.GradientTransformationExtraArgs`` whose state is a
+        :class:`UnitsState`. Its updates have the shapes and dtypes of the gradients.
+
+    Raises:
+        ValueError: A unit is not positive and finite. From ``init``: ``units`` lacks a
+            parameter, or one has another shape. From ``update``: the gradients, the
+            parameters or the state don't have the structure and the shapes that ``init``
+            saw.
+        TypeError: ``inner`` is no transformation, or has bounds; a unit is no number.
+            From ``init`` and ``update``: a leaf is neither floating-point nor complex.
+
+    Example:
+        The first step of each parameter is a tenth of its size:
+
+        >>> import jax.numpy as jnp
+        >>> from optax_rprop import in_units, rprop
+        >>> params = {"rate": jnp.array(0.0001), "height": jnp.array([500.0, 0.0])}
+        >>> optimizer = in_units(rprop())
+        >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+        >>> print(f"{updates['rate']:.5f} {updates['height']}")
+        -0.00001 [-50.  -0.]
+        >>> optimizer = in_units(rprop(), {"rate": 0.01, "height": 100.0})
+        >>> updates, _ = optimizer.update(params, optimizer.init(params), params)
+        >>> print(f"{updates['rate']:.3f} {updates['height']}")
+        -0.001 [-10.  -0.]
+
+    References:
+        Gill, Murray and Wright (1981), "Practical optimization", section 7.5, on scaling
+        the variables by their typical values.
+    """
+    _settings_checks.inner("in_units", inner)
+    _settings_checks.units("in_units", units)
+    wrapped = optax.with_extra_args_support(inner)
+
+    def init(params: optax.Params) -> UnitsState:
+        shared_checks.parameters("in_units.init", params)
+        of_start = sizes_at_start(params) if units is None else _given(params, units)
+        inner_state = wrapped.init(_measured(params, of_start))
+        _checks.without_box("in_units", nodes(inner_state, BoxState))
+        return UnitsState(of_start, inner_state)
+
+    def update(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, Any]:
+        caller = "in_units.update"
+        _checks.state(caller, state, UnitsState)
+        _checks.gradients(caller, updates, params, state.units)
+        if params is not None:
+            hint = "They are measured in units; params=None will do for Rprop."
+            _checks.parameters_like(caller, updates, params, hint)
+            params = _measured(params, state.units)
+        moves, inner_state = wrapped.update(
+            measured_gradients(state, updates), state.inner_state, params, **extra_args
+        )
+        moves = jax.tree.map(_times, moves, state.units, updates)
+        return moves, UnitsState(state.units, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def measured_gradients(state: UnitsState, grads: Any) -> Any:
+    """The gradients with respect to the parameters in their units."""
+    return jax.tree.map(lambda g, u: _times(g, u, widened(g)), grads, state.units)
+
+
+def sizes_at_start(params: Any) -> Any:
+    """The absolute value of every coordinate; 1 where that is 0, or no usable number."""
+
+    def sizes(param: Any) -> jax.Array:
+        ones: jax.Array = coordinates_like(param, 1, step_size_dtype)
+        if isinstance(param, jax.ShapeDtypeStruct):
+            return ones
+        size = jnp.abs(coordinates(jnp.asarray(param))).astype(ones.dtype)
+        usable = (size >= finfo(ones.dtype).tiny) & jnp.isfinite(size)
+        return jnp.where(usable, size, ones)
+
+    return jax.tree.map(sizes, params)
+
+
+def _given(params: Any, units: Any) -> Any:
+    unit_at = _settings_checks.units_by_path("in_units.init", params, units)
+
+    def of_leaf(path: Any, param: Any) -> jax.Array:
+        ones: jax.Array = coordinates_like(param, 1, step_size_dtype)
+        unit = jnp.asarray(unit_at[path], ones.dtype)
+        if unit.ndim and ones.ndim > unit.ndim:  # both parts of a complex parameter
+            unit = unit[..., None]
+        return ones * jnp.broadcast_to(unit, ones.shape)
+
+    return jax.tree.map_with_path(of_leaf, params)
+
+
+def _measured(params: Any, units: Any) -> Any:
+    def of_leaf(param: Any, unit: jax.Array) -> Any:
+        wide = widened(param)
+        if isinstance(param, jax.ShapeDtypeStruct):
+            return wide
+        return from_coordinates(coordinates(wide) / unit, wide.dtype)
+
+    return jax.tree.map(of_leaf, params, units)
+
+
+def _times(leaf: Any, unit: jax.Array, like: Any) -> jax.Array:
+    """The leaf times its units, in the dtype of ``like``."""
+    return from_coordinates(coordinates(widened(leaf)) * unit, jnp.result_type(like))
