@@ -12,7 +12,6 @@ import optax
 from optax_rprop import _checks as shared_checks
 from optax_rprop._fit import _checks, _limits_checks
 from optax_rprop._fit._drive import Programs, programs_for, run_on_host
-from optax_rprop._fit._fit import DEFAULT_OPTIMIZER
 from optax_rprop._fit._loop import Loop, Segment, last_step, segment_of
 from optax_rprop._fit._objective import Evaluation, Objective
 from optax_rprop._fit._packing import unpack
@@ -22,6 +21,7 @@ from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._fit._step import Held, advance
 from optax_rprop._fit._stop import Limits
 from optax_rprop._streaming import evaluator
+from optax_rprop._transform._arrays import DEFAULT
 from optax_rprop._transform._state import check_values
 
 _NAME = "streaming_fit"
@@ -104,7 +104,7 @@ def streaming_fit(
     References:
         See :func:`fit`.
     """
-    optimizer = DEFAULT_OPTIMIZER if optimizer is None else optimizer
+    optimizer = DEFAULT if optimizer is None else optimizer
     _checks.arguments(
         _NAME,
         loss_fn=loss_fn,

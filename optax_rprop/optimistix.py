@@ -15,7 +15,7 @@ from optax_rprop._fit._record import knows_step_sizes
 from optax_rprop._fit._result import FitStatus
 from optax_rprop._fit._step import Held, Scalars, advance, hold, initial_state
 from optax_rprop._fit._stop import Limits
-from optax_rprop._transform._arrays import rprop
+from optax_rprop._transform._arrays import DEFAULT
 
 try:
     import optimistix
@@ -28,7 +28,6 @@ except ImportError as error:
 __all__ = ["RpropMinimiser"]
 
 _NAME = "RpropMinimiser"
-_DEFAULT_OPTIMIZER = rprop()
 _RESULTS: Any = optimistix.RESULTS
 _FAILURES = {  # every other status is a success
     FitStatus.NONFINITE: _RESULTS.nonfinite,
@@ -70,8 +69,8 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
     led. Give ``minimise`` enough ``max_steps``: its default is 256.
 
     Args:
-        optimizer: Any Optax transformation; :func:`~optax_rprop.rprop` with its defaults
-            if None. Create it once: a new one is compiled again.
+        optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None, as in
+            :func:`~optax_rprop.fit`. Create it once: a new one is compiled again.
         step_tol: Stop when every coordinate has a step size of at most this, in parameter
             units; positive, and not below ``min_step_size``. Only for Rprop.
         target_loss: Stop at a loss at or below it.
@@ -128,7 +127,7 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
         rtol: jax.typing.ArrayLike | None = None,
     ) -> None:
         """See the class."""
-        self.optimizer = _DEFAULT_OPTIMIZER if optimizer is None else optimizer
+        self.optimizer = DEFAULT if optimizer is None else optimizer
         _checks.transformation(_NAME, self.optimizer)
         self.step_tol = step_tol
         self.limits = _limits_checks.limits(

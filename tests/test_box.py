@@ -532,6 +532,6 @@ def test_bounds_of_turned_axes_are_refused():
     with raises(
         TypeError,
         "in_eigenbasis.init: inner must have no bounds, got in_box. Bounds belong to the "
-        "axes of the parameters, not to turned ones: put in_box around in_eigenbasis.",
+        "parameters as they are: put in_box around in_eigenbasis.",
     ):
         in_eigenbasis(in_box(rprop(), 0.0, 1.0)).init(jnp.ones(2))

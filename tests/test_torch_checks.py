@@ -11,6 +11,7 @@ from optax_rprop import (
     from_torch_state_dict,
     in_box,
     in_eigenbasis,
+    in_units,
     rprop,
     rprop_8bit,
     to_torch_state_dict,
@@ -380,6 +381,12 @@ def test_a_state_with_bounds():
         "none and would leave the box; to go on without bounds, pass its inner_state.",
     ):
         to_torch_state_dict(in_box(rprop(), None, 9.0).init(PARAMS), PARAMS)
+    with raises(
+        TypeError,
+        "to_torch_state_dict: state must hold step sizes in the units of the parameters, got a "
+        "UnitsState. Torch's Rprop knows no other; pass the state of rprop.",
+    ):
+        to_torch_state_dict(in_units(rprop()).init(PARAMS), PARAMS)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,8 @@ from optax_rprop._fit._objective import Objective
 from optax_rprop._fit._progress import Report, reporter
 from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitResult, FitState
-from optax_rprop._transform._arrays import rprop
+from optax_rprop._transform._arrays import DEFAULT
 from optax_rprop._transform._state import check_values
-
-DEFAULT_OPTIMIZER = rprop()  # one for all calls, so that they share what was compiled
 
 
 def fit(
@@ -86,7 +84,7 @@ def fit(
             pair of it and anything else.
         params: The initial parameters, a tree of real or complex arrays.
         *args: The data, trees of arrays; new data of the same shapes compiles nothing.
-        optimizer: Any Optax transformation; :func:`rprop` with its defaults if None. Its
+        optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None. Its
             ``update`` is given ``value=``, ``grad=`` and ``value_fn=``.
         max_steps: The most steps that this call takes; at least 1.
         target_loss: Stop at a loss at or below it.
@@ -148,7 +146,7 @@ def fit(
         Igel and Huesken (2003), "Empirical evaluation of the improved Rprop learning
         algorithms", on full-batch training and its stopping.
     """
-    optimizer = DEFAULT_OPTIMIZER if optimizer is None else optimizer
+    optimizer = DEFAULT if optimizer is None else optimizer
     _checks.arguments(
         "fit",
         loss_fn=loss_fn,

@@ -42,7 +42,7 @@ def fit_many(
         starts: The initial parameters: a tree of arrays with one leading axis more, a
             start per entry. ``jax.vmap(init)(jax.random.split(key, 8))`` makes eight.
         *args: As in :func:`fit`, and so for all that follow; the same for all starts.
-        optimizer: Any Optax transformation; :func:`rprop` with its defaults if None.
+        optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None.
         max_steps: The most steps that each takes.
         target_loss: Stop at a loss at or below it.
         step_tol: Stop when every coordinate has a step size of at most this.

@@ -242,3 +242,9 @@ def _scale_by_rprop(
 
     form = Form(RpropState, ("step_sizes", "prev_signs"), init, stepper, check)
     return transformation(name, variant, form)
+
+
+# What a fit and the wrappers run if no transformation is named; one object, so that all
+# fits share what was compiled. The published least step of 1e-6 is too long where
+# parameters are small or a valley is narrow, and a shorter one costs nothing elsewhere.
+DEFAULT = rprop(min_step_size=1e-12)

@@ -189,8 +189,8 @@ def without_box(wrapper: str, found: list[Any]) -> None:
     """Raise if there are states of ``in_box`` in ``found``, inside of ``wrapper``."""
     if found:
         raise TypeError(
-            f"{wrapper}.init: inner must have no bounds, got in_box. Bounds belong to the "
-            f"parameters as they are: put in_box around {wrapper}."
+            f"{wrapper}.init: inner must have no bounds, got in_box. Bounds belong to "
+            f"the parameters as they are: put in_box around {wrapper}."
         )
 
 

@@ -27,6 +27,7 @@ from optax_rprop._leaf import (
     widened,
 )
 from optax_rprop._transform import _checks, _settings_checks
+from optax_rprop._transform._arrays import DEFAULT
 from optax_rprop._transform._bases import Basis, observe, refresh, turn, turn_back
 from optax_rprop._transform._blocks import (
     Block,
@@ -76,7 +77,7 @@ class EigenbasisState(NamedTuple):
 
 
 def in_eigenbasis(
-    inner: optax.GradientTransformation,
+    inner: optax.GradientTransformation | None = None,
     *,
     refresh_every: jax.typing.ArrayLike = 10,
     decay: jax.typing.ArrayLike = 0.9,
@@ -121,8 +122,9 @@ def in_eigenbasis(
     due, one lane after another.
 
     Args:
-        inner: The transformation to run in the bases. It sees gradients, and parameters,
-            in these coordinates, in float32 or wider. Every extra argument is handed on
+        inner: The transformation to run in the bases; ``rprop(min_step_size=1e-12)`` if
+            None. It sees gradients, and parameters, in these coordinates, in float32 or
+            wider. Every extra argument is handed on
             as it is; what a line search needs is not turned, so put one outside.
         refresh_every: The number of updates from one refresh of the bases to the next; at
             least 1. In the first 30 updates, at most 3.
@@ -168,6 +170,7 @@ def in_eigenbasis(
         and their weights, are this package's own.
     """
     refresh_every, decay = map(real_number, (refresh_every, decay))
+    inner = DEFAULT if inner is None else inner
     _settings_checks.inner("in_eigenbasis", inner)
     _settings_checks.turning("in_eigenbasis", refresh_every, decay, max_size)
     wrapped = optax.with_extra_args_support(inner)

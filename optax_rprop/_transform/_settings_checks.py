@@ -109,8 +109,8 @@ def _by_path(caller: str, name: str, params: Any, tree: Any) -> dict[Any, Any]:
         if path not in leaf_at:
             raise ValueError(
                 f"{caller}: {name} must be a number or a tree like the parameters, got "
-                f"none for {path_name(path)}. A leaf of it is a number or an array of the "
-                "shape of its parameter."
+                f"none for {path_name(path)}. A leaf of it is a number or an array of "
+                "the shape of its parameter."
             )
         shape, fits = np.shape(leaf_at[path]), np.shape(param)
         if shape not in ((), fits):

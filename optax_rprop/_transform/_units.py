@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from optax_rprop import _checks as shared_checks
@@ -19,6 +18,7 @@ from optax_rprop._leaf import (
     widened,
 )
 from optax_rprop._transform import _checks, _settings_checks
+from optax_rprop._transform._arrays import DEFAULT
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._state import nodes
 
@@ -42,7 +42,7 @@ class UnitsState(NamedTuple):
 
 
 def in_units(
-    inner: optax.GradientTransformation, units: optax.Params | None = None
+    inner: optax.GradientTransformation | None = None, units: optax.Params | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""``inner`` for parameters that are measured in units of their own.
 
@@ -53,16 +53,17 @@ def in_units(
     By default the unit of a parameter is its size at the start, and 1 where it starts at
     0. So a first step of 0.1 is a tenth of each parameter, and so are all bounds of step
     sizes. Take it where parameters have physical units: a model with parameters of 500
-    and 0.0001 is hard for ``in_eigenbasis(rprop())``, whose directions mix them, and easy
-    for ``in_units(in_eigenbasis(rprop()))``. Leave it out for the weights of a network,
+    and 0.0001 is hard for ``in_eigenbasis()``, whose directions mix them, and easy for
+    ``in_units(in_eigenbasis())``. Leave it out for the weights of a network,
     which start at random: their sizes say nothing.
 
     A parameter that starts near 0 but has far to go takes small steps for long. Let it
     start at 0, or give ``units``.
 
     Args:
-        inner: The transformation; ``in_units(in_eigenbasis(rprop()))`` is meant. Every
-            extra argument is handed on as it is. It sees gradients and parameters in
+        inner: The transformation; ``in_units(in_eigenbasis())`` is meant, and without one
+            it is ``rprop(min_step_size=1e-12)``. Every extra argument is handed on as it
+            is. It sees gradients and parameters in
             float32 or wider. For bounds, put :func:`in_box` around ``in_units``.
         units: A typical size of each parameter, positive: a tree like the parameters, of
             numbers or arrays of their shapes, or one number for all. If None, the sizes
@@ -99,6 +100,7 @@ def in_units(
         Gill, Murray and Wright (1981), "Practical optimization", section 7.5, on scaling
         the variables by their typical values.
     """
+    inner = DEFAULT if inner is None else inner
     _settings_checks.inner("in_units", inner)
     _settings_checks.units("in_units", units)
     wrapped = optax.with_extra_args_support(inner)

@@ -146,37 +146,36 @@ class _Enough(Exception):
     pass
 
 
-def scipys(problem):
-    """SciPy's L-BFGS-B, with tolerances that are never met."""
+def seen_by_scipy(problem):
+    """Each loss that SciPy's L-BFGS-B saw, and where; its tolerances are never met."""
     evaluate = jax.jit(jax.value_and_grad(problem.loss))
     bounds = problem.bounds and scipy.optimize.Bounds(*problem.bounds)
     never = {"maxiter": 10**9, "maxfun": 10**9, "ftol": 0, "gtol": 0}
+    seen = []
 
-    def run(*_):
-        seen = []
+    def loss(y):
+        if len(seen) == MAX_EVALUATIONS:
+            raise _Enough
+        value, grad = evaluate(y)
+        seen.append((value.item(), y.copy()))
+        # What SciPy can't handle is a large number to it, from which it turns back.
+        return float(np.nan_to_num(value, nan=1e300, posinf=1e300)), np.nan_to_num(grad)
 
-        def loss(y):
-            if len(seen) == MAX_EVALUATIONS:
-                raise _Enough
-            value, grad = evaluate(y)
-            seen.append(value.item())
-            # What SciPy can't handle is a large number to it, from which it turns back.
-            finite = np.nan_to_num(value, nan=1e300, posinf=1e300)
-            return float(finite), np.nan_to_num(grad)
+    with warnings.catch_warnings(), contextlib.suppress(_Enough):
+        warnings.simplefilter("ignore")
+        scipy.optimize.minimize(
+            loss,
+            problem.start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options=never,
+        )
+    return seen
 
-        with warnings.catch_warnings(), contextlib.suppress(_Enough):
-            warnings.simplefilter("ignore")
-            scipy.optimize.minimize(
-                loss,
-                problem.start,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds,
-                options=never,
-            )
-        return np.asarray(seen)
 
-    return run
+def scipys(problem):
+    return lambda *_: np.asarray([loss for loss, _ in seen_by_scipy(problem)])
 
 
 def plain(first, smallest, variant="irprop-"):
@@ -211,12 +210,14 @@ def rate(size):
 SMALLEST, TINY = 1e-6, 1e-12
 # What compiles, and each of its runs: a name, the first steps, the smallest step.
 METHODS = (
+    (functools.partial(loop, plain), [("rprop()", usual, SMALLEST)]),
     *(
         (
-            functools.partial(loop, functools.partial(plain, variant=v)),
-            [(n, usual, SMALLEST)],
+            functools.partial(loop, functools.partial(plain, variant=variant)),
+            [(variant, usual, SMALLEST)],
         )
-        for v, n in (("irprop-", "rprop"), *((v, v) for v in VARIANTS if v != "irprop-"))
+        for variant in VARIANTS
+        if variant != "irprop-"
     ),
     (
         functools.partial(loop, lambda *_: rprop_8bit()),
@@ -225,27 +226,30 @@ METHODS = (
     (
         functools.partial(fitted, plain),
         [
-            ("fit rprop", usual, SMALLEST),
-            ("fit rprop, tiny steps", usual, TINY),
-            ("fit rprop, relative", relative, SMALLEST),
-            ("fit rprop, relative, tiny steps", relative, TINY),
+            ("fit, rprop()", usual, SMALLEST),
+            ("fit", usual, TINY),
+            ("fit, rprop('relative')", relative, SMALLEST),
+            ("fit, rprop('relative', min_step_size=1e-12)", relative, TINY),
         ],
     ),
-    (functools.partial(loop, turned), [("in_eigenbasis", usual, SMALLEST)]),
+    (functools.partial(loop, turned), [("in_eigenbasis(rprop())", usual, SMALLEST)]),
     (
         functools.partial(fitted, turned),
         [
-            ("fit in_eigenbasis", usual, SMALLEST),
-            ("fit in_eigenbasis, tiny steps", usual, TINY),
-            ("fit in_eigenbasis, relative", relative, SMALLEST),
+            ("fit, in_eigenbasis(rprop())", usual, SMALLEST),
+            ("fit, in_eigenbasis()", usual, TINY),
+            ("fit, in_eigenbasis(rprop('relative'))", relative, SMALLEST),
         ],
     ),
-    (functools.partial(loop, measured), [("in_units(in_eigenbasis)", usual, SMALLEST)]),
+    (
+        functools.partial(loop, measured),
+        [("in_units(in_eigenbasis(rprop()))", usual, SMALLEST)],
+    ),
     (
         functools.partial(fitted, measured),
         [
-            ("fit in_units(in_eigenbasis)", usual, SMALLEST),
-            ("fit in_units(in_eigenbasis), tiny steps", usual, TINY),
+            ("fit, in_units(in_eigenbasis(rprop()))", usual, SMALLEST),
+            ("fit, in_units(in_eigenbasis())", usual, TINY),
         ],
     ),
     (

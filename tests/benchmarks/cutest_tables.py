@@ -7,6 +7,7 @@ from targets_tables import finite, quantiles
 
 ACCURACIES = 1e-3, 1e-5, 1e-8
 REFERENCE = "SciPy L-BFGS-B"
+STOPPING = "fit", "fit, in_eigenbasis()", "fit, in_units(in_eigenbasis())"
 PARTS = {
     "not used for choosing": slice(1, None, 2),
     "used for choosing": slice(0, None, 2),
@@ -24,13 +25,30 @@ def evaluations(runs, accuracy):
         reached = np.asarray(losses) <= target
         return float(counts[np.argmax(reached)]) if reached.any() else np.inf
 
-    return {method: first(*run) for method, run in runs.items()}
+    return {method: first(*run) for method, run in with_stops(runs).items()}
+
+
+# A fit ends after so many steps without a new best loss, if nothing else is asked of it.
+PATIENCE = 100
+
+
+def as_it_stops(counts, losses):
+    """The same run, as far as a fit goes by itself."""
+    waits = np.flatnonzero(np.diff(counts) > PATIENCE)
+    end = waits[0] + 1 if len(waits) else len(counts)
+    return counts[:end], losses[:end]
+
+
+def with_stops(runs):
+    """The runs, and some of them as they stop by themselves."""
+    return runs | {f"{name}, stopping": as_it_stops(*runs[name]) for name in STOPPING}
 
 
 def by_method(problems, accuracy):
-    """The evaluations of every method, problem by problem."""
+    """The evaluations of every method that ran on all of them, problem by problem."""
     rows = [evaluations(problem["runs"], accuracy) for problem in problems]
-    return {method: np.array([row[method] for row in rows]) for method in rows[0]}
+    everywhere = [name for name in rows[0] if all(name in row for row in rows)]
+    return {method: np.array([row[method] for row in rows]) for method in everywhere}
 
 
 def part_of(problems, part):
@@ -76,8 +94,9 @@ def rows_of(results):
 
 
 DRAWN = {
-    "fit in_units(in_eigenbasis)": look("in_eigenbasis"),
-    "fit rprop": look("rprop"),
+    "fit, in_units(in_eigenbasis())": look("in_eigenbasis"),
+    "fit, in_eigenbasis()": look("in_eigenbasis") | {"linestyle": ":"},
+    "fit": look("rprop"),
     "optax.rprop": look("optax.rprop"),
     "optax.adam 0.1": look("optax.adam"),
     "optax.lbfgs": look("optax.lbfgs"),
