@@ -1,0 +1,278 @@
+"use strict";
+// The pictures of the page: the valley with a path, and the history of a run.
+
+const Draw = (() => {
+  const FONT = "12px system-ui, sans-serif";
+  const AXES = [[1, 0], [0, 1]];
+  const MOST_DOTS = 2000;
+
+  /** A canvas in its size on the screen, cleared: its context, width and height. */
+  function cleared(canvas) {
+    const { clientWidth: width, clientHeight: height } = canvas;
+    const scale = window.devicePixelRatio || 1;
+    canvas.width = Math.round(width * scale);
+    canvas.height = Math.round(height * scale);
+    const c = canvas.getContext("2d");
+    c.scale(scale, scale);
+    c.font = FONT;
+    c.lineJoin = "round";
+    return { c, width, height };
+  }
+
+  /** The colours of the style sheet, by name. */
+  function colours(element) {
+    const style = getComputedStyle(element);
+    return new Proxy({}, { get: (_, name) => style.getPropertyValue(`--${name}`).trim() });
+  }
+
+  function line(c, points) {
+    c.beginPath();
+    let down = false;
+    for (const [x, y] of points) {
+      const drawn = Number.isFinite(x) && Number.isFinite(y);
+      if (drawn && down) c.lineTo(x, y);
+      else if (drawn) c.moveTo(x, y);
+      down = drawn;
+    }
+    c.stroke();
+  }
+
+  /** From parameters to pixels: the window reaches `reach` from the minimum, both ways. */
+  function view(width, height, reach) {
+    const unit = Math.min(width, height) / 2 / reach;
+    return {
+      unit,
+      toPixel: ([x, y]) => [width / 2 + x * unit, height / 2 - y * unit],
+      toPoint: ([x, y]) => [(x - width / 2) / unit, (height / 2 - y) / unit],
+    };
+  }
+
+  function contours(c, { toPixel, unit, toPoint }, { ratio, turn }, ink) {
+    const centre = toPixel([0, 0]);
+    const reach = Math.hypot(...toPoint([0, 0]));
+    const [lowest, highest, levels] = [reach ** 2 / 1500, 0.5 * ratio * reach ** 2, 11];
+    c.fillStyle = c.strokeStyle = ink.valley;
+    c.lineWidth = 1;
+    for (let i = 0; i <= levels; i++) {
+      const axis = unit * Math.sqrt(2 * highest * (lowest / highest) ** (i / levels));
+      c.beginPath();
+      c.ellipse(...centre, axis, axis / Math.sqrt(ratio), (-turn * Math.PI) / 180, 0, 2 * Math.PI);
+      c.globalAlpha = 0.07;
+      c.fill();
+      c.globalAlpha = 0.3;
+      c.stroke();
+    }
+    c.globalAlpha = 1;
+  }
+
+  function cliff(c, { toPixel }, height, ink) {
+    const [edge] = toPixel([Valley.CLIFF, 0]);
+    c.save();
+    c.beginPath();
+    c.rect(0, 0, edge, height);
+    c.clip();
+    c.fillStyle = ink.bg;
+    c.globalAlpha = 0.75;
+    c.fillRect(0, 0, edge, height);
+    c.globalAlpha = 0.35;
+    c.strokeStyle = ink.reject;
+    for (let x = -height; x < edge; x += 9) line(c, [[x, height], [x + height, 0]]);
+    c.restore();
+    c.lineWidth = 2;
+    c.strokeStyle = c.fillStyle = ink.reject;
+    line(c, [[edge, 0], [edge, height]]);
+    c.fillText("NaN", Math.max(4, edge - 32), height - 8);
+  }
+
+  /** A dot in two halves, what x did on the left and what y did on the right. */
+  function dot(c, [x, y], radius, events, ink) {
+    if (events?.[0] === events?.[1]) {
+      c.fillStyle = events ? ink[events[0]] : ink.fg;
+      c.beginPath();
+      c.arc(x, y, radius, 0, 2 * Math.PI);
+      c.fill();
+      return;
+    }
+    for (const [i, from] of [[0, Math.PI / 2], [1, -Math.PI / 2]]) {
+      c.fillStyle = ink[events[i]];
+      c.beginPath();
+      c.arc(x, y, radius, from, from + Math.PI);
+      c.fill();
+    }
+  }
+
+  /** How far each coordinate would move now, along its own direction. */
+  function reachOfSteps(c, { toPixel }, { point, state }, ink) {
+    c.strokeStyle = ink.fg;
+    c.lineWidth = 1.5;
+    (state.basis ?? AXES).forEach((direction, i) => {
+      const ends = [-1, 1].map((way) =>
+        toPixel(point.map((x, j) => x + way * state.sizes[i] * direction[j]))
+      );
+      line(c, ends);
+      for (const [x, y] of ends) line(c, [-4, 4].map((d) => [x + d * direction[1], y + d * direction[0]]));
+    });
+  }
+
+  /** The valley and the path over it. */
+  function map(canvas, scene, entries, { reach, small = false }) {
+    const { c, width, height } = cleared(canvas);
+    const ink = colours(canvas);
+    const window = view(width, height, reach);
+    contours(c, window, scene, ink);
+    const centre = window.toPixel([0, 0]);
+    c.strokeStyle = ink.line;
+    c.lineWidth = 1;
+    line(c, [[0, centre[1]], [width, centre[1]]]);
+    line(c, [[centre[0], 0], [centre[0], height]]);
+    if (scene.cliff) cliff(c, window, height, ink);
+    if (!small) {
+      c.fillStyle = ink.mute;
+      c.fillText("x", width - 12, centre[1] - 6);
+      c.fillText("y", centre[0] + 6, 12);
+    }
+
+    const pixels = entries.map(({ point }) => window.toPixel(point));
+    c.strokeStyle = ink.fg;
+    c.globalAlpha = 0.55;
+    line(c, pixels);
+    c.globalAlpha = 1;
+    const radius = (entries.length < 80 ? 4.5 : entries.length < 400 ? 3 : 2) - (small ? 1 : 0);
+    const from = Math.max(1, entries.length - MOST_DOTS);
+    for (let i = from; i < entries.length; i++) dot(c, pixels[i], radius, entries[i].events, ink);
+
+    const last = entries.at(-1);
+    if (!small && last.state.sizes) reachOfSteps(c, window, last, ink);
+    const end = pixels.at(-1);
+    dot(c, end, last.events ? radius + (small ? 1.5 : 3) : 3, last.events, ink);
+    c.strokeStyle = ink.bg;
+    c.lineWidth = 1.5;
+    c.beginPath();
+    if (last.events) c.arc(...end, radius + (small ? 2 : 3.5), 0, 2 * Math.PI);
+    c.stroke();
+    c.strokeStyle = ink.fg;
+    c.beginPath();
+    c.arc(...pixels[0], small ? 4 : 9, 0, 2 * Math.PI);
+    c.stroke();
+    if (!small) {
+      c.fillStyle = ink.fg;
+      const [x, y] = pixels[0];
+      c.fillText("start", x > width - 50 ? x - 42 : x + 13, y < 20 ? y + 16 : y - 8);
+    }
+  }
+
+  /** A panel with powers of ten on its axis; returns the height of a value. */
+  function panel(c, { left, right, top, bottom }, [low, high], title, ink) {
+    const toPixel = (value) => {
+      const share = (Math.log10(value) - low) / (high - low);
+      return bottom - Math.min(Math.max(share, 0), 1) * (bottom - top);
+    };
+    const every = Math.max(1, Math.ceil((high - low) / 4));
+    c.lineWidth = 1;
+    for (let exponent = low; exponent <= high; exponent += every) {
+      const y = toPixel(10 ** exponent);
+      c.strokeStyle = ink.line;
+      line(c, [[left, y], [right, y]]);
+      c.fillStyle = ink.mute;
+      c.textAlign = "right";
+      c.fillText(Words.power(exponent), left - 5, y + 4);
+    }
+    c.textAlign = "left";
+    c.fillStyle = ink.fg;
+    c.fillText(title, left, top - 8);
+    return toPixel;
+  }
+
+  /** The exponents between which all these values lie, and at least `low` and `high`. */
+  function decades(values, low, high) {
+    for (const value of values) {
+      if (!(value > 0 && value < Infinity)) continue;
+      low = Math.min(low, Math.floor(Math.log10(value)));
+      high = Math.max(high, Math.ceil(Math.log10(value)));
+    }
+    return [low, high];
+  }
+
+  /** The loss and the step sizes, step by step, and the signs of the last steps. */
+  function history(canvas, method, entries) {
+    const { c, width, height } = cleared(canvas);
+    const ink = colours(canvas);
+    const [left, right, stripTop] = [38, width - 22, height - 88];
+    const cells = Math.floor((right - left) / 16);
+    const cell = (right - left) / cells;
+    const steps = entries.length - 1;
+    const toX = (i) => left + (i / Math.max(steps, cells)) * (right - left);
+    const half = (stripTop - 40) / 2;
+    const names = Words.names(method);
+
+    const loss = { left, right, top: 22, bottom: 12 + half };
+    const lossRange = decades([entries[0].loss], -7, 1);
+    const lossY = panel(c, loss, lossRange, "loss", ink);
+    c.strokeStyle = ink.mute;
+    c.setLineDash([2, 3]);
+    line(c, [[left, lossY(Valley.TARGET)], [right, lossY(Valley.TARGET)]]);
+    c.setLineDash([]);
+    c.strokeStyle = ink.fg;
+    c.lineWidth = 1.8;
+    line(c, entries.map((entry, i) => [toX(i), lossY(entry.loss)]));
+    c.fillStyle = ink.reject;
+    c.textAlign = "center";
+    entries.forEach((entry, i) => {
+      if (Number.isNaN(entry.loss)) c.fillText("✕", toX(i), loss.top + 10);
+    });
+
+    const sizes = { left, right, top: 40 + half, bottom: stripTop - 12 };
+    const stepped = entries.filter((entry) => entry.state.sizes);
+    const sizeRange = decades(stepped.flatMap((entry) => entry.state.sizes), -3, 1);
+    const title = stepped.length ? `step sizes of ${names[0]} (—) and ${names[1]} (- -)` : "no step sizes";
+    const sizeY = panel(c, sizes, sizeRange, title, ink);
+    if (stepped.length) {
+      names.forEach((name, i) => {
+        const points = entries.map((entry, step) => [toX(step), sizeY(entry.state.sizes[i])]);
+        c.strokeStyle = ink.fg;
+        c.lineWidth = 1.5;
+        c.setLineDash(i ? [5, 3] : []);
+        line(c, points);
+        c.setLineDash([]);
+        if (steps <= 3 * cells) {
+          points.forEach((at, step) => step && dot(c, at, 2.6, [entries[step].events[i], entries[step].events[i]], ink));
+        }
+      });
+      // Names beside the ends of the lines, apart from each other.
+      const ends = entries.at(-1).state.sizes.map(sizeY);
+      const apart = Math.abs(ends[0] - ends[1]) < 12 ? 6 * (ends[0] < ends[1] ? -1 : 1) : 0;
+      c.fillStyle = ink.fg;
+      names.forEach((name, i) => c.fillText(name, toX(steps) + 10, ends[i] + 4 + (i ? -apart : apart)));
+    }
+
+    const first = Math.max(1, steps - cells + 1);
+    c.textAlign = "left";
+    c.fillStyle = ink.fg;
+    const shown = steps > cells ? `, the last ${cells} of ${Words.whole(steps)} steps` : "";
+    c.fillText(`signs${shown}`, left, stripTop + 8);
+    names.forEach((name, i) => {
+      const top = stripTop + 14 + 37 * i;
+      c.fillStyle = ink.fg;
+      c.textAlign = "right";
+      c.fillText(name, left - 10, top + 21);
+      c.textAlign = "center";
+      for (let step = first; step <= steps; step++) {
+        const { slopes, events } = entries[step];
+        const event = events?.[i] ?? "keep";
+        const x = left + (step - first) * cell;
+        c.fillStyle = ink[event];
+        c.fillRect(x, top, cell - 1.5, 34);
+        c.fillStyle = ink.bg;
+        c.fillText(sign(slopes[i]), x + cell / 2 - 0.7, top + 14);
+        if (events) c.fillText(Words.EVENTS[event].glyph, x + cell / 2 - 0.7, top + 29);
+      }
+    });
+  }
+
+  function sign(g) {
+    if (Number.isNaN(g)) return "?";
+    return g > 0 ? "+" : g < 0 ? "−" : "0";
+  }
+
+  return { map, history, view };
+})();
