@@ -222,28 +222,28 @@ const Draw = (() => {
     });
 
     const sizes = { left, right, top: 40 + half, bottom: stripTop - 12 };
-    const stepped = entries.filter((entry) => entry.state.sizes);
-    const sizeRange = decades(stepped.flatMap((entry) => entry.state.sizes), -3, 1);
-    const title = stepped.length ? `step sizes of ${names[0]} (—) and ${names[1]} (- -)` : "no step sizes";
-    const sizeY = panel(c, sizes, sizeRange, title, ink);
-    if (stepped.length) {
-      names.forEach((name, i) => {
-        const points = entries.map((entry, step) => [toX(step), sizeY(entry.state.sizes[i])]);
-        c.strokeStyle = ink.fg;
-        c.lineWidth = 1.5;
-        c.setLineDash(i ? [5, 3] : []);
-        line(c, points);
-        c.setLineDash([]);
-        if (steps <= 3 * cells) {
-          points.forEach((at, step) => step && dot(c, at, 2.6, [entries[step].events[i], entries[step].events[i]], ink));
-        }
+    const sizesOf = ({ state, moves }) => state.sizes ?? moves?.map(Math.abs) ?? [NaN, NaN];
+    const sizeRange = decades(entries.flatMap(sizesOf), -3, 1);
+    const kind = entries[0].state.sizes ? "step sizes" : "moves";
+    const sizeY = panel(c, sizes, sizeRange, `${kind} of ${names[0]} (—) and ${names[1]} (- -)`, ink);
+    names.forEach((name, i) => {
+      const points = entries.map((entry, step) => [toX(step), sizeY(sizesOf(entry)[i])]);
+      c.strokeStyle = ink.fg;
+      c.lineWidth = 1.5;
+      c.setLineDash(i ? [5, 3] : []);
+      line(c, points);
+      c.setLineDash([]);
+      if (steps > 3 * cells) return;
+      entries.forEach(({ events }, step) => {
+        if (events) dot(c, points[step], 2.6, [events[i], events[i]], ink);
       });
-      // Names beside the ends of the lines, apart from each other.
-      const ends = entries.at(-1).state.sizes.map(sizeY);
-      const apart = Math.abs(ends[0] - ends[1]) < 12 ? 6 * (ends[0] < ends[1] ? -1 : 1) : 0;
-      c.fillStyle = ink.fg;
-      names.forEach((name, i) => c.fillText(name, toX(steps) + 10, ends[i] + 4 + (i ? -apart : apart)));
-    }
+    });
+    // Names beside the ends of the lines, apart from each other.
+    const ends = sizesOf(entries.at(-1)).map(sizeY);
+    const apart = Math.abs(ends[0] - ends[1]) < 12 ? 6 * (ends[0] < ends[1] ? -1 : 1) : 0;
+    c.fillStyle = ink.fg;
+    c.textAlign = "center";
+    names.forEach((name, i) => c.fillText(name, toX(steps) + 10, ends[i] + 4 + (i ? -apart : apart)));
 
     const first = Math.max(1, steps - cells + 1);
     c.textAlign = "left";

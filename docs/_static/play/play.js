@@ -31,7 +31,7 @@
         <div class="buttons">
           <button type="button" data-do="reset">To the start</button>
           <button type="button" data-do="back">Back</button>
-          <button type="button" data-do="step" class="main">Step</button>
+          <button type="button" data-do="step" class="primary">Step</button>
           <button type="button" data-do="run">Run</button>
           <label class="check"><input type="checkbox" name="near"> Close up</label>
           <output class="status"></output>
@@ -79,14 +79,10 @@
   let scene, problem, runs;
   let timer = null;
 
-  function methodOf(name) {
-    const rule = (which) => Rprop.rprop(which, { learning_rate: scene.first });
-    if (name === "eigenbasis") return Rprop.inEigenbasis(rule("irprop-"));
-    if (name === "descent") return Rprop.gradientDescent(problem.bestRate);
-    return name === "adam" ? Rprop.adam(0.1) : rule(name);
+  function walk(name) {
+    const method = Rprop.method(name, { first: scene.first, rate: problem.bestRate });
+    return Valley.walk(method, problem, [scene.x, scene.y], scene.noise);
   }
-
-  const walk = (name) => Valley.walk(methodOf(name), problem, [scene.x, scene.y], scene.noise);
 
   const hasArrived = ({ loss }) => loss <= Valley.TARGET;
 

@@ -65,7 +65,7 @@ const Rprop = (() => {
           state: {
             sizes: next.map((c) => c.size),
             signs: next.map((c) => c.sign),
-            loss: rejected || loss === null ? state.loss : loss,
+            loss,
           },
           moves: next.map((c) => c.move),
           events: next.map((c) => c.event),
@@ -167,7 +167,17 @@ const Rprop = (() => {
     };
   }
 
-  return { RULES, rprop, inEigenbasis, gradientDescent, adam };
+  /** A method of the page, with a first step for Rprop and a rate for gradient descent. */
+  function method(name, { first, rate }) {
+    switch (name) {
+      case "eigenbasis": return inEigenbasis(method("irprop-", { first }));
+      case "descent": return gradientDescent(rate);
+      case "adam": return adam(0.1);
+      default: return rprop(name, { learning_rate: first });
+    }
+  }
+
+  return { RULES, rprop, method };
 })();
 
 if (typeof module !== "undefined") module.exports = Rprop;

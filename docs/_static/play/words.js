@@ -23,34 +23,34 @@ const Words = (() => {
   const BASE = { method: "irprop-", ratio: 10, turn: 0, noise: 0, first: 0.1, x: 3, y: 2, cliff: 0, near: 0 };
   const SCENES = [
     {
-      name: "One step at a time",
+      name: "Step by step",
       says: `Press <i>Step</i>. Each coordinate looks at the sign of its own slope and at nothing
         else. While the sign stays, its step grows by 1.2. When it changes, the minimum was
         passed, and the step is halved.`,
     },
     {
-      name: "A narrow valley",
+      name: "Narrow valley",
       set: { ratio: 1000 },
       says: `A thousand times steeper along y than along x. Each coordinate has its own step, and a
         sign does not say how steep a slope is, so this costs next to nothing: slide the ratio
         from 1 to 10,000 and watch the counts. Gradient descent has one rate for both.`,
     },
     {
-      name: "Turned by 30°",
+      name: "Turned",
       set: { ratio: 1000, turn: 30 },
       says: `The same valley across the axes. Along it x and y have to move together, and either one
         alone climbs a wall. So their signs keep changing and both steps stay short. This is
         the weakness of Rprop.`,
     },
     {
-      name: "In the eigenbasis",
+      name: "Eigenbasis",
       set: { ratio: 1000, turn: 30, method: "eigenbasis" },
       says: `The same rule in the turned valley, along directions u and v that follow the curvature.
         The cross at the point shows them: it starts along the axes and turns with
         the fourth step.`,
     },
     {
-      name: "A bad first step",
+      name: "First step",
       set: { ratio: 1000, first: 0.001 },
       says: `A first step a hundred times shorter. Each repeated sign lengthens it by 1.2, so after
         some 25 steps it is forgotten. Slide it up to 3: halving is even faster.`,
@@ -70,7 +70,7 @@ const Words = (() => {
         rprop− at 1/2. So Rprop is for full batches and not for mini-batches.`,
     },
     {
-      name: "A NaN cliff",
+      name: "NaN cliff",
       set: { x: 1.5, y: -2, turn: 30, cliff: 1 },
       says: `Left of the edge the loss is NaN, as for the logarithm of a negative number. A step that
         leads there is taken back, and both steps are halved. Then take gradient descent or Adam
@@ -124,7 +124,10 @@ const Words = (() => {
 
   /** What the step did that led to this entry of a walk. */
   function sentence(method, entry) {
-    if (!entry.moves) return "This is the start.";
+    if (!entry.moves) {
+      const steps = entry.state.sizes?.map(number);
+      return steps ? `The start: both steps are ${steps[0]}, and no sign is remembered.` : "The start.";
+    }
     if (!entry.events) {
       if (entry.point.some(Number.isNaN)) {
         return "<b class='reject'>✕ The slopes are NaN, and now x and y are: this run has ended.</b>";
