@@ -37,30 +37,62 @@ const Draw = (() => {
     c.stroke();
   }
 
-  /** From parameters to pixels: the window reaches `reach` from the minimum, both ways. */
-  function view(width, height, reach) {
+  /** From parameters to pixels: the window reaches `reach` from its centre, both ways. */
+  function view(canvas, { centre: [x0, y0], reach }) {
+    const { clientWidth: width, clientHeight: height } = canvas;
     const unit = Math.min(width, height) / 2 / reach;
     return {
-      unit,
-      toPixel: ([x, y]) => [width / 2 + x * unit, height / 2 - y * unit],
-      toPoint: ([x, y]) => [(x - width / 2) / unit, (height / 2 - y) / unit],
+      toPixel: ([x, y]) => [width / 2 + (x - x0) * unit, height / 2 - (y - y0) * unit],
+      toPoint: ([x, y]) => [x0 + (x - width / 2) / unit, y0 + (height / 2 - y) / unit],
     };
   }
 
-  function contours(c, { toPixel, unit, toPoint }, { ratio, turn }, ink) {
-    const centre = toPixel([0, 0]);
-    const reach = Math.hypot(...toPoint([0, 0]));
-    const [lowest, highest, levels] = [reach ** 2 / 1500, 0.5 * ratio * reach ** 2, 11];
+  /** The window of the last dozen points, with some room; it gets twice as close at once. */
+  function closeUp(entries, farthest) {
+    const points = entries.slice(-12).map(({ point }) => point);
+    const ranges = [0, 1].map((i) => {
+      const values = points.map((point) => point[i]).filter(Number.isFinite);
+      return [Math.min(...values), Math.max(...values)];
+    });
+    const half = Math.max(...ranges.map(([low, high]) => (high - low) / 2));
+    const reach = Math.max(1e-5, 2 ** Math.ceil(Math.log2(1.3 * half)));
+    if (half === 0 || reach > farthest / 2) return { centre: [0, 0], reach: farthest };
+    return { centre: ranges.map(([low, high]) => (low + high) / 2), reach };
+  }
+
+  /** Lines of equal loss, closer to each other the lower it is, from the lowest in view. */
+  function contours(c, { toPixel, toPoint }, { width, height }, { ratio, turn }, ink) {
+    const angle = (turn * Math.PI) / 180;
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+    const toValley = ([x, y]) => [cos * x + sin * y, cos * y - sin * x];
+    const fromValley = ([u, v]) => [cos * u - sin * v, sin * u + cos * v];
+
+    const parts = Array.from({ length: 25 }, (_, i) => i / 24);
+    const seen = parts.flatMap((i) =>
+      parts.map((j) => toValley(toPoint([i * width, j * height])))
+    );
+    const losses = seen.map(([u, v]) => 0.5 * (u * u + ratio * v * v));
+    const [lowest, highest] = [Math.min(...losses), Math.max(...losses)];
+    const along = seen.map(([u]) => u);
+    const [left, right] = [Math.min(...along), Math.max(...along)];
+
     c.fillStyle = c.strokeStyle = ink.valley;
     c.lineWidth = 1;
+    const levels = 11;
+    const turns = Array.from({ length: 101 }, (_, i) => (Math.PI * i) / 100);
     for (let i = 0; i <= levels; i++) {
-      const axis = unit * Math.sqrt(2 * highest * (lowest / highest) ** (i / levels));
-      c.beginPath();
-      c.ellipse(...centre, axis, axis / Math.sqrt(ratio), (-turn * Math.PI) / 180, 0, 2 * Math.PI);
+      const loss = lowest + (highest - lowest) * (1500 * ratio) ** (-i / levels);
+      const end = Math.sqrt(2 * loss);
+      const [from, to] = [Math.max(left, -end), Math.min(right, end)];
+      const half = turns.map((turn) => {
+        const u = from + ((to - from) * (1 - Math.cos(turn))) / 2;
+        return [u, Math.sqrt(Math.max(0, end ** 2 - u ** 2) / ratio)];
+      });
+      const around = [...half, ...half.reverse().map(([u, v]) => [u, -v])];
+      c.globalAlpha = 0.3;
+      line(c, [...around, around[0]].map((point) => toPixel(fromValley(point))));
       c.globalAlpha = 0.07;
       c.fill();
-      c.globalAlpha = 0.3;
-      c.stroke();
     }
     c.globalAlpha = 1;
   }
@@ -81,7 +113,7 @@ const Draw = (() => {
     c.lineWidth = 2;
     c.strokeStyle = c.fillStyle = ink.reject;
     line(c, [[edge, 0], [edge, height]]);
-    c.fillText("NaN", Math.max(4, edge - 32), height - 8);
+    c.fillText("NaN", edge - 32, height - 8);
   }
 
   /** A dot in two halves, what x did on the left and what y did on the right. */
@@ -110,16 +142,18 @@ const Draw = (() => {
         toPixel(point.map((x, j) => x + way * state.sizes[i] * direction[j]))
       );
       line(c, ends);
-      for (const [x, y] of ends) line(c, [-4, 4].map((d) => [x + d * direction[1], y + d * direction[0]]));
+      for (const [x, y] of ends) {
+        line(c, [-4, 4].map((d) => [x + d * direction[1], y + d * direction[0]]));
+      }
     });
   }
 
   /** The valley and the path over it. */
-  function map(canvas, scene, entries, { reach, small = false }) {
+  function map(canvas, scene, entries, seen, small = false) {
     const { c, width, height } = cleared(canvas);
     const ink = colours(canvas);
-    const window = view(width, height, reach);
-    contours(c, window, scene, ink);
+    const window = view(canvas, seen);
+    contours(c, window, { width, height }, scene, ink);
     const centre = window.toPixel([0, 0]);
     c.strokeStyle = ink.line;
     c.lineWidth = 1;
@@ -130,6 +164,9 @@ const Draw = (() => {
       c.fillStyle = ink.mute;
       c.fillText("x", width - 12, centre[1] - 6);
       c.fillText("y", centre[0] + 6, 12);
+      c.textAlign = "right";
+      c.fillText(`${Words.number(2 * seen.reach)} wide`, width - 8, height - 8);
+      c.textAlign = "left";
     }
 
     const pixels = entries.map(({ point }) => window.toPixel(point));
@@ -137,7 +174,8 @@ const Draw = (() => {
     c.globalAlpha = 0.55;
     line(c, pixels);
     c.globalAlpha = 1;
-    const radius = (entries.length < 80 ? 4.5 : entries.length < 400 ? 3 : 2) - (small ? 1 : 0);
+    const num = pixels.filter(([x, y]) => x > 0 && x < width && y > 0 && y < height).length;
+    const radius = (num < 80 ? 4.5 : num < 400 ? 3 : 2) - (small ? 1 : 0);
     const from = Math.max(1, entries.length - MOST_DOTS);
     for (let i = from; i < entries.length; i++) dot(c, pixels[i], radius, entries[i].events, ink);
 
@@ -274,5 +312,5 @@ const Draw = (() => {
     return g > 0 ? "+" : g < 0 ? "−" : "0";
   }
 
-  return { map, history, view };
+  return { map, history, view, closeUp };
 })();

@@ -3,7 +3,7 @@
 
 (() => {
   const LIMIT = 20000; // the most steps of a run
-  const REACH = 3.8; // how far from the minimum a map shows
+  const WHOLE = { centre: [0, 0], reach: 3.8 }; // what a map shows, if not close up
   const SWITCHES = ["cliff", "near"];
   const powers = (low, high, digits) =>
     Array.from({ length: high - low }, (_, i) => digits.map((d) => Number(`${d}e${low + i}`))).flat();
@@ -62,7 +62,7 @@
       </fieldset>
     </div>
     <h2>Four rules from the same start</h2>
-    <p class="note">As many steps as above, close up.</p>
+    <p class="note">As many steps as above, close up and on one scale.</p>
     <div class="rules">
       ${Rprop.RULES.map((rule) => `
         <figure><canvas data-rule="${rule}" role="img"></canvas>
@@ -77,7 +77,7 @@
 
   // The scene, what it is made of, and the runs as far as they were asked for.
   let scene, problem, runs;
-  let timer = null;
+  let timer = null, said;
 
   function walk(name) {
     const method = Rprop.method(name, { first: scene.first, rate: problem.bestRate });
@@ -105,7 +105,7 @@
   function parsed(text) {
     const given = new URLSearchParams(text);
     const read = { ...Words.SCENES[0].set, t: 0 };
-    if (given.get("method") in Words.METHODS) read.method = given.get("method");
+    if (Object.hasOwn(Words.METHODS, given.get("method"))) read.method = given.get("method");
     for (const name of [...Object.keys(SLIDERS), "x", "y", "cliff", "near", "t"]) {
       const value = Number(given.get(name) ?? NaN);
       if (Number.isFinite(value)) read[name] = value;
@@ -159,7 +159,7 @@
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return goTo(end);
     says.setAttribute("aria-live", "off");
     timer = setInterval(() => {
-      goTo(Math.min(end, scene.t + Math.max(1, Math.floor(scene.t / 20))));
+      goTo(Math.min(end, scene.t + Math.max(1, Math.floor(scene.t / 12))));
       if (scene.t >= end) pause();
     }, 90);
     find("[data-do=run]").textContent = "Pause";
@@ -211,21 +211,13 @@
 
   function showRun() {
     const entries = entriesOf(scene.method, scene.t);
-    Draw.map(map, scene, entries, { reach: scene.near ? reachOf([entries]) : REACH });
+    Draw.map(map, scene, entries, seenOf(entries));
     Draw.history(find(".history"), scene.method, entries);
     const last = entries.at(-1);
     find(".history").setAttribute("aria-label", describe(last));
-    const reach = reachOf(Rprop.RULES.map((rule) => entriesOf(rule, scene.t)));
-    for (const rule of Rprop.RULES) showRule(rule, reach);
+    showRules();
     find(".status").textContent = status(entries);
     showWords();
-  }
-
-  /** Close up, a map shows the last dozen points. It gets twice as close at once. */
-  function reachOf(runs) {
-    const points = runs.flatMap((entries) => entries.slice(-12)).map(({ point }) => point);
-    const far = Math.max(...points.flat().map((x) => Math.abs(x) || 0));
-    return Math.min(REACH, 2 ** Math.ceil(Math.log2(1.1 * far || REACH)));
   }
 
   function describe({ loss, state }) {
@@ -245,16 +237,30 @@
     const last = entriesOf(scene.method, scene.t).at(-1);
     const arrived = hasArrived(last)
       ? ` <span><b>The loss is ${Words.power(-6)} after ${whole(scene.t)} gradients.</b></span>` : "";
-    says.innerHTML = Words.sentence(scene.method, last) + arrived;
+    const words = Words.sentence(scene.method, last) + arrived;
+    if (words !== said) says.innerHTML = said = words; // else a redrawing would be read out
   }
 
-  function showRule(rule, reach) {
-    const entries = entriesOf(rule, scene.t);
+  const seenOf = (entries) => (scene.near ? Draw.closeUp(entries, WHOLE.reach) : WHOLE);
+
+  /** Each rule where it is, all on the same scale. */
+  function showRules() {
+    const runs = Rprop.RULES.map((rule) => entriesOf(rule, scene.t));
+    const windows = runs.map((entries) => Draw.closeUp(entries, WHOLE.reach));
+    const reach = Math.max(...windows.map((one) => one.reach));
+    Rprop.RULES.forEach((rule, i) => {
+      const seen = reach < WHOLE.reach ? { ...windows[i], reach } : WHOLE;
+      showRule(rule, runs[i], seen);
+    });
+  }
+
+  function showRule(rule, entries, seen) {
     const canvas = find(`[data-rule="${rule}"]`);
     canvas.classList.toggle("chosen", rule === scene.method);
-    Draw.map(canvas, scene, entries, { reach, small: true });
+    Draw.map(canvas, scene, entries, seen, true);
     const undone = entries.filter(({ events }) => events?.includes("undo")).length;
-    const arrived = hasArrived(entries.at(-1)) ? `arrived after ${whole(entries.length - 1)}` : "on its way";
+    const arrived = hasArrived(entries.at(-1))
+      ? `arrived after ${whole(entries.length - 1)}` : "on its way";
     const text = `${arrived}, ${whole(undone)} undone`;
     canvas.setAttribute("aria-label", text);
     canvas.parentElement.querySelector("span").textContent = text;
@@ -297,7 +303,8 @@
 
   // A finger that slides may want to scroll, so it moves the start only where it taps.
   function follow(event) {
-    const { toPoint } = Draw.view(map.clientWidth, map.clientHeight, REACH);
+    if (scene.near) return; // the window would follow, and the start run away
+    const { toPoint } = Draw.view(map, WHOLE);
     moveStart(toPoint([event.offsetX, event.offsetY]));
   }
   map.addEventListener("click", follow);
@@ -305,10 +312,11 @@
     if (event.buttons === 1 && event.pointerType !== "touch") follow(event);
   });
   map.addEventListener("keydown", (event) => {
-    const [dx, dy] = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key] ?? [];
-    if (dx === undefined) return;
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+    const way = ways[event.key];
+    if (!way) return;
     event.preventDefault();
-    moveStart([scene.x + dx, scene.y + dy]);
+    moveStart([scene.x + 0.1 * way[0], scene.y + 0.1 * way[1]]);
   });
 
   // The canvases follow their size and the theme.

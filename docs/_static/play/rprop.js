@@ -79,7 +79,7 @@ const Rprop = (() => {
   const turn = (basis, vector) => basis.map((direction) => dot(direction, vector));
   const turnBack = ([p, q], [a, b]) => [a * p[0] + b * q[0], a * p[1] + b * q[1]];
 
-  /** A rule in a basis that follows the curvature: `in_eigenbasis`, for two parameters. */
+  /** irprop- in a basis that follows the curvature: `in_eigenbasis`, for two parameters. */
   function inEigenbasis(inner) {
     const decay = 0.9, ridge = 1e-7;
 
@@ -116,16 +116,13 @@ const Rprop = (() => {
         let { seen, moment, basis } = state;
         const accepted = Number.isFinite(loss);
         const interval = seen < 30 ? 3 : 10;
+        // At a rejected step the basis stays: it goes back along the directions it came from.
         if (accepted && seen > 0) {
           moment = observe(moment, gradient.map((g, i) => g - state.gradient[i]));
           if (seen % interval === 0) basis = refresh(basis, moment);
         }
         const slopes = turn(basis, gradient);
         const { state: next, moves, events } = inner.step(state, slopes, loss);
-        // What is taken back goes back along the direction it came from.
-        const isBack = (i) => events[i] === "undo" || events[i] === "reject";
-        const ahead = turnBack(basis, moves.map((move, i) => (isBack(i) ? 0 : move)));
-        const back = turnBack(state.basis, moves.map((move, i) => (isBack(i) ? move : 0)));
         return {
           state: {
             ...next,
@@ -134,7 +131,7 @@ const Rprop = (() => {
             moment,
             gradient: accepted ? gradient : state.gradient,
           },
-          moves: ahead.map((move, i) => move + back[i]),
+          moves: turnBack(basis, moves),
           events,
           slopes,
         };

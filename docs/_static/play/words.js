@@ -20,7 +20,17 @@ const Words = (() => {
     adam: "Adam",
   };
 
-  const BASE = { method: "irprop-", ratio: 10, turn: 0, noise: 0, first: 0.1, x: 3, y: 2, cliff: 0, near: 0 };
+  const BASE = {
+    method: "irprop-",
+    ratio: 10,
+    turn: 0,
+    noise: 0,
+    first: 0.1,
+    x: 3,
+    y: 2,
+    cliff: 0,
+    near: 0,
+  };
   const SCENES = [
     {
       name: "Step by step",
@@ -39,8 +49,8 @@ const Words = (() => {
       name: "Turned",
       set: { ratio: 1000, turn: 30 },
       says: `The same valley across the axes. Along it x and y have to move together, and either one
-        alone climbs a wall. So their signs keep changing and both steps stay short. This is
-        the weakness of Rprop.`,
+        alone climbs a wall. So their signs keep changing and both steps stay short. Run a while,
+        then look close up. This is the weakness of Rprop.`,
     },
     {
       name: "Eigenbasis",
@@ -60,7 +70,7 @@ const Words = (() => {
       set: { ratio: 20, turn: 20 },
       says: `Only what follows a change of sign tells the four rules apart. rprop− turns round,
         irprop− stands still for a step, rprop+ goes back, and irprop+ goes back if the loss
-        rose. Compare them in the row of four maps.`,
+        rose. Run, and compare the four maps below.`,
     },
     {
       name: "Noise",
