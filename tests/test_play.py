@@ -136,6 +136,24 @@ def test_the_others_go_where_optax_goes(method, x64, relaxed):
     assert_goes_along(run, optimizer, GENTLE, atol=1e-12)
 
 
+def test_an_address_holds_a_scene():
+    address = (
+        "method=rprop%2B&ratio=1000&turn=30&noise=0.3&first=2&x=-1.25&y=0.5"
+        "&cliff=1&near=1&t=17"
+    )
+    wrong = "method=__proto__&ratio=abc&first=1e9&x=99&y=-99&t=-5&cliff=7"
+    given = json.dumps([address, wrong, "", "play-with-rprop"])
+    done = node("play_addresses.cjs", PAGE, input=given, check=True)
+    whole, limited, empty, other = json.loads(done.stdout)
+    assert whole["address"] == address
+    assert whole["scene"]["method"] == "rprop+"
+    assert whole["isScene"] and not empty["isScene"] and not other["isScene"]
+    default = empty["scene"]
+    assert other["scene"] == default
+    bounded = {"first": 3, "x": 3.6, "y": -3.6, "cliff": 1}
+    assert limited["scene"] == default | bounded
+
+
 def test_one_nan_and_the_others_are_lost():
     descent, adam = runs({"method": "descent"} | CLIFF, {"method": "adam"} | CLIFF)
     assert descent["count"] is adam["count"] is None
