@@ -147,7 +147,7 @@ def test_an_address_holds_a_scene():
     whole, limited, empty, other = json.loads(done.stdout)
     assert whole["address"] == address
     assert whole["scene"]["method"] == "rprop+"
-    assert whole["isScene"] and not empty["isScene"] and not other["isScene"]
+    assert (whole["isScene"], empty["isScene"], other["isScene"]) == (True, False, False)
     default = empty["scene"]
     assert other["scene"] == default
     bounded = {"first": 3, "x": 3.6, "y": -3.6, "cliff": 1}
