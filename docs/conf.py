@@ -19,6 +19,7 @@ napoleon_use_ivar = True  # else the fields of a NamedTuple are described twice
 autodoc_typehints = "none"  # the docstrings give types, shapes and units
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["_static"]
 html_title = f"optax_rprop {release}"
 # Documented elsewhere:
 nitpick_ignore_regex = [("py:class", r"(jax|numpy|optax\.|ArrayTree).*")]
