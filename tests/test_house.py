@@ -97,6 +97,21 @@ def test_the_version_is_that_of_the_package():
     assert optax_rprop.__version__ == importlib.metadata.version("optax-rprop")
 
 
+def test_the_description_on_pypi_has_absolute_addresses_alone():
+    """Those of README.md are relative, which the page of the repository can show."""
+    metadata = importlib.metadata.metadata("optax-rprop")
+    address = metadata["Project-URL"].removeprefix("Repository, ")
+    version = f"v{optax_rprop.__version__}"
+    targets = re.findall(r"(!?)\[[^\]]*\]\(([^)]*)\)", metadata["Description"])
+    pictures = [target for mark, target in targets if mark]
+    assert pictures
+    for picture in pictures:
+        assert re.match(rf"{address}/raw/{version}/docs/images/\w+\.(png|svg)$", picture)
+    for _, target in targets:
+        assert re.match("https?:|#", target), target
+    assert any(target.startswith(f"{address}/blob/{version}/") for _, target in targets)
+
+
 def test_signatures_are_short_enough_to_read():
     """An annotation is shown as it is written, and not as the types behind its name."""
     functions = [getattr(optax_rprop, name) for name in optax_rprop.__all__]
@@ -163,6 +178,26 @@ def test_the_api_page_lists_every_public_name():
 def test_the_changelog_mentions_this_version():
     version = importlib.metadata.version("optax-rprop")
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@needs_checkout
+def test_the_citation_is_that_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+    version = importlib.metadata.version("optax-rprop")
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [version]
+
+
+@needs_checkout
+def test_actions_are_pinned():
+    """By a commit, as a tag can be moved; the pin says which release it is."""
+    workflows = [*(ROOT / ".github" / "workflows").glob("*.yml")]
+    assert len(workflows) == 3
+    uses = [
+        line for path in workflows for line in re.findall("uses: (.*)", path.read_text())
+    ]
+    assert len(uses) > 8
+    for line in uses:
+        assert re.fullmatch(r"\./\S+|[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
 @needs_checkout
