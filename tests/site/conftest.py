@@ -1,0 +1,96 @@
+"""Headless Chromium without a network, for the pages of a site that is built already.
+
+pytest tests/site --site FOLDER
+"""
+
+import pathlib
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = {"phone": 390, "desk": 1280}
+SECONDS = 20  # for whatever the browser is asked to wait for
+
+
+def pytest_addoption(parser):
+    parser.addoption("--site", type=pathlib.Path, help="the folder of the built site")
+
+
+def site_of(config):
+    site = config.getoption("--site")
+    if site is None or not (site / "index.html").exists():
+        raise pytest.UsageError(f"--site must be the folder of a built site, got {site}")
+    return site.resolve()
+
+
+def pytest_generate_tests(metafunc):
+    if "path" in metafunc.fixturenames:
+        site = site_of(metafunc.config)
+        paths = sorted(str(path.relative_to(site)) for path in site.rglob("*.html"))
+        # A folder with an underscore holds what pages show or offer; _modules holds pages.
+        pages = [path for path in paths if path[0] != "_" or path.startswith("_modules/")]
+        metafunc.parametrize("path", pages)
+
+
+@pytest.fixture(scope="session")
+def site(pytestconfig):
+    return site_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = [path for path in map(shutil.which, CHROMIUM) if path]
+    assert found, f"needs one of {', '.join(CHROMIUM)}"
+    with sync_playwright() as playwright:
+        # As root, which a container often is, Chromium runs only without its sandbox.
+        browser = playwright.chromium.launch(
+            executable_path=found[0], args=["--no-sandbox"], timeout=1000 * SECONDS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def tabs(chromium):
+    """A tab for each width and each colour scheme."""
+    return {
+        (device, scheme): chromium.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, offline=True
+        ).new_page()
+        for device, width in WIDTHS.items()
+        for scheme in ("light", "dark")
+    }
+
+
+class Visit:
+    """A page in a tab, and what went wrong meanwhile."""
+
+    def __init__(self, tab):
+        self.tab = tab
+        self.problems = []
+        self._listeners = {
+            "console": self._console,
+            "pageerror": lambda error: self.problems.append(f"error: {error}"),
+            "request": self._request,
+            "requestfailed": lambda request: self.problems.append(f"no {request.url}"),
+        }
+
+    def _console(self, message):
+        if message.type == "error":
+            self.problems.append(f"console: {message.text}")
+
+    def _request(self, request):
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            self.problems.append(f"asks for {request.url}")
+
+    def __enter__(self):
+        self.tab.set_default_timeout(1000 * SECONDS)
+        for event, listener in self._listeners.items():
+            self.tab.on(event, listener)
+        return self
+
+    def __exit__(self, *_):
+        for event, listener in self._listeners.items():
+            self.tab.remove_listener(event, listener)
