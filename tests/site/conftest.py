@@ -29,8 +29,8 @@ def pytest_generate_tests(metafunc):
     if "path" in metafunc.fixturenames:
         site = site_of(metafunc.config)
         paths = sorted(str(path.relative_to(site)) for path in site.rglob("*.html"))
-        # A folder with an underscore holds what pages show or offer; _modules holds pages.
-        pages = [path for path in paths if path[0] != "_" or path.startswith("_modules/")]
+        # What these hold is shown by pages, or offered by them, and is none itself.
+        pages = [path for path in paths if not path.startswith(("_static", "_downloads"))]
         metafunc.parametrize("path", pages)
 
 

@@ -6,7 +6,8 @@ from conftest import WIDTHS, Visit
 # What is wrong with the page that is shown, as a list of sentences.
 LOOK = r"""async () => {
   const problems = [];
-  const say = (what, element) => problems.push(`${what}: ${element.outerHTML.slice(0, 200)}`);
+  const say = (what, element) =>
+    problems.push(`${what}: ${element.outerHTML.slice(0, 200)}`);
 
   for (const picture of document.querySelectorAll("img")) {
     picture.loading = "eager";
@@ -23,13 +24,14 @@ LOOK = r"""async () => {
   for (const formula of document.querySelectorAll(".katex-error, mjx-merror")) {
     say("a formula that failed", formula);
   }
-  const text = document.body.cloneNode(true);
-  for (const code of text.querySelectorAll("pre, code, script, style, annotation")) {
+  const body = document.body.cloneNode(true);
+  for (const code of body.querySelectorAll("pre, code, script, style, annotation")) {
     code.remove();
   }
   // A command, a delimiter, or two dollars with a letter between them.
-  const tex = /\\[a-zA-Z]{2,}|\\[()\[\]{}]|\$[^$\n]*[a-zA-Z][^$\n]*\$/.exec(text.textContent);
-  if (tex) problems.push(`raw TeX: ${text.textContent.substr(tex.index - 40, 120)}`);
+  const text = body.textContent;
+  const tex = /\\[a-zA-Z]{2,}|\\[()\[\]{}]|\$[^$\n]*[a-zA-Z][^$\n]*\$/.exec(text);
+  if (tex) problems.push(`raw TeX: ${text.substr(Math.max(tex.index - 40, 0), 120)}`);
   return problems;
 }"""
 
