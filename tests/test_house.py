@@ -142,7 +142,7 @@ reached: bool = result.status == FitStatus.TARGET_REACHED
 small: jax.Array = result.gradient_max < 1e-3
 best: FitResult = result.best()
 print(f"{name} {advice} {steps} {reached} {small} {best.loss:.3g} {result.statuses}")
-result.status.nmae
+result.status.wrong
 """
 
 
@@ -160,7 +160,7 @@ def test_what_a_user_writes_passes_a_type_checker(tmp_path):
         timeout=300,
     )
     assert ran.stdout.splitlines() == [
-        'snippet.py:20: error: "FitStatus" has no attribute "nmae"  [attr-defined]',
+        'snippet.py:20: error: "FitStatus" has no attribute "wrong"  [attr-defined]',
         "Found 1 error in 1 file (checked 1 source file)",
     ], ran.stdout + ran.stderr
 
