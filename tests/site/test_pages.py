@@ -16,6 +16,34 @@ LOOK = r"""async () => {
     if (!picture.hasAttribute("alt")) say("a picture has no text", picture);
   }
 
+  // Text must differ from what is behind it; opacity and pictures are left out.
+  const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    pen.clearRect(0, 0, 1, 1);
+    pen.fillStyle = colour;
+    pen.fillRect(0, 0, 1, 1);
+    return pen.getImageData(0, 0, 1, 1).data;
+  };
+  const luminance = (colour) => {
+    const [r, g, b] = [...rgba(colour)].map((c) => (c / 255) ** 2.2);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    if (rgba(colour)[3] > 127) return colour;
+    return element.parentElement ? behind(element.parentElement) : "white";
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    const how = { opacityProperty: true, visibilityProperty: true };
+    if (!texts.currentNode.data.trim() || !element.checkVisibility(how)) continue;
+    const both = [getComputedStyle(element).color, behind(element)].map(luminance);
+    if ((Math.max(...both) + 0.05) / (Math.min(...both) + 0.05) < 3) {
+      say("text that is hard to see", element);
+    }
+  }
+
   const screen = document.documentElement;
   if (screen.scrollWidth > screen.clientWidth) {
     problems.push(`${screen.scrollWidth} wide on a screen of ${screen.clientWidth}`);
@@ -49,5 +77,5 @@ def test_a_page_shows_all_that_it_has(site, tabs, path, device, scheme):
         visit.tab.goto((site / path).as_uri())
         problems = visit.problems + visit.tab.evaluate(LOOK)
         brightness = visit.tab.evaluate(BRIGHTNESS)
-    assert problems == []
+    assert not problems, "\n".join(problems)
     assert brightness > 200 if scheme == "light" else brightness < 60
