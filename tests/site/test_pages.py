@@ -44,9 +44,11 @@ LOOK = r"""async () => {
     }
   }
 
-  const screen = document.documentElement;
-  if (screen.scrollWidth > screen.clientWidth) {
-    problems.push(`${screen.scrollWidth} wide on a screen of ${screen.clientWidth}`);
+  // On a phone the theme lets all of the content scroll, and the document stays narrow.
+  for (const whole of document.querySelectorAll("html, .content")) {
+    if (whole.scrollWidth > whole.clientWidth) {
+      problems.push(`${whole.scrollWidth} wide on a screen of ${whole.clientWidth}`);
+    }
   }
 
   for (const formula of document.querySelectorAll(".katex-error, mjx-merror")) {
