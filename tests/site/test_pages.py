@@ -1,7 +1,7 @@
 """Every page in a browser: nothing is missing, broken, raw, or wider than the screen."""
 
 import pytest
-from conftest import WIDTHS, Visit
+from visits import WIDTHS, Visit
 
 # What is wrong with the page that is shown, as a list of sentences.
 LOOK = r"""async () => {

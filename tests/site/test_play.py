@@ -1,7 +1,7 @@
 """The interactive page, played: from the keyboard, from a link, in every scene."""
 
 import pytest
-from conftest import WIDTHS, Visit
+from visits import WIDTHS, Visit
 
 SCENE = "method=irprop-&ratio=100&turn=0&first=0.1&noise=0&x=-2&y=1&cliff=0"
 

@@ -1,7 +1,7 @@
 """The site's own search, for the words that a reader comes with."""
 
 import pytest
-from conftest import Visit
+from visits import Visit
 
 WORDS = [
     "plot",
