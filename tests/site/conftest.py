@@ -1,7 +1,4 @@
-"""Headless Chromium without a network, for the pages of a site that is built already.
-
-pytest tests/site --site FOLDER
-"""
+"""Headless Chromium without a network: `pytest tests/site --site BUILT_SITE`."""
 
 import pathlib
 import shutil

@@ -1,11 +1,11 @@
-"""A page in a tab, and what goes wrong in it."""
+"""Visits to a page, with what goes wrong in it."""
 
 WIDTHS = {"phone": 390, "desk": 1280}
 SECONDS = 20  # for whatever the browser is asked to wait for
 
 
 class Visit:
-    """A page in a tab, and what went wrong meanwhile."""
+    """A tab while it shows a page, and what went wrong meanwhile."""
 
     def __init__(self, tab):
         self.tab = tab
