@@ -222,7 +222,7 @@ def test_inject_hyperparams_takes_those_of_a_turned_basis(dtype, relaxed):
     plain, _ = descend(
         in_eigenbasis(rprop(), refresh_every=4, decay=0.5), loss, params, 20
     )
-    np.testing.assert_allclose(path, plain, atol=1e-4)
+    np.testing.assert_allclose(path, plain, atol=1e-3)
     assert set(state.hyperparams) == {"refresh_every", "decay"}
 
 

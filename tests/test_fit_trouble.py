@@ -9,7 +9,7 @@ from helpers import bowl, every_rule, every_variant, mesh_of
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from optax_rprop import FitStatus, fit, in_eigenbasis, rprop, rprop_8bit
+from optax_rprop import FitStatus, fit, in_box, in_eigenbasis, rprop, rprop_8bit
 
 
 def cliff(p):
@@ -248,8 +248,13 @@ def test_flattened_rprop_stops_where_rprop_does(relaxed):
     assert flat.num_steps == plain.num_steps
 
 
-def test_a_wrapper_that_reshapes_the_tree_has_no_flips(relaxed):
-    optimizer = optax.contrib.split_real_and_imaginary(rprop())
+@pytest.mark.parametrize(
+    "inner",
+    [rprop(), in_box(rprop(), -2.0, 2.0), in_eigenbasis(rprop())],
+    ids=["rprop", "in_box", "in_eigenbasis"],
+)
+def test_a_wrapper_that_reshapes_the_tree_has_no_flips(inner, relaxed):
+    optimizer = optax.contrib.split_real_and_imaginary(inner)
     start = jnp.ones(2, "complex64")
     result = fit(lambda p: jnp.sum(jnp.abs(p) ** 2), start, optimizer=optimizer)
     assert result.history.flip_fraction is None
