@@ -179,3 +179,11 @@ def test_first_steps_have_to_fit_the_parameters():
     )
     with raises(ValueError, message):
         rprop({"w": np.asarray([0.1, 0.2]), "b": 0.1}).init(params)
+
+
+def test_a_first_step_that_is_an_array_is_copied():
+    """A state that is donated must hold no array twice, and none of the user's."""
+    first = jnp.asarray(0.1, "float32")
+    params = {"a": jnp.zeros((), "float32"), "b": jnp.zeros((), "float32")}
+    given = sizes(rprop(first), params)
+    assert len({id(array) for array in (first, given["a"], given["b"])}) == 3
