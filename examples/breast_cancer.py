@@ -1,8 +1,11 @@
-"""Fit a small Flax network to 569 biopsies: is a tumour malignant or benign?
+"""Benign or malignant, five times
+===============================
+
+Fit a small Flax network to 569 biopsies: is a tumour malignant or benign?
 
 The data come with scikit-learn. Nothing says how many steps to take: `patience` ends the
 fit when the loss no longer falls. Five seeds draw five splits and five initial networks.
-Needs flax and scikit-learn.
+Needs flax, matplotlib and scikit-learn::
 
     python examples/breast_cancer.py
 """
@@ -10,6 +13,7 @@ Needs flax and scikit-learn.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import optax
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
@@ -33,6 +37,9 @@ def accuracy(params, x, y):
     return float(((network.apply(params, x)[:, 0] > 0) == y).mean())
 
 
+# %%
+# The fits
+# --------
 features, benign = load_breast_cancer(return_X_y=True)
 print("seed  status   steps    loss  training accuracy  held-out accuracy")
 held_out_accuracies = []
@@ -58,6 +65,12 @@ for seed in range(NUM_SEEDS):
     assert training > 0.97, f"seed {seed}: training accuracy {training:.3f}"
     assert held_out > 0.92, f"seed {seed}: held-out accuracy {held_out:.3f}"
 print(f"{result.status.name} means: {result.status.advice}")
+
+# %%
+# The last of them
+# ----------------
+result.history.plot()
+plt.show()
 
 mean = sum(held_out_accuracies) / NUM_SEEDS
 assert mean > 0.95, f"mean held-out accuracy should pass 0.95, got {mean:.3f}"

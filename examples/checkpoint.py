@@ -1,9 +1,12 @@
-"""Save a fit every few steps, and go on after a crash as though there had been none.
+"""Checkpoints and a crash
+=======================
+
+Save a fit every few steps, and go on after a crash as though there had been none.
 
 Logistic regression on scikit-learn's breast cancer data. Orbax writes numbered steps. A
 new one never touches the one before, so a crash in the middle of saving costs that save
 alone; if the newest cannot be read, the fit goes on from the one before. Run it, kill it,
-run it again with the same folder. Needs orbax-checkpoint and scikit-learn.
+run it again with the same folder. Needs matplotlib, orbax-checkpoint and scikit-learn::
 
     python examples/checkpoint.py [--folder checkpoints]
 """
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from orbax.checkpoint import v1 as ocp
@@ -38,6 +42,9 @@ def loss_fn(params, x, y):
     return optax.sigmoid_binary_cross_entropy(logits, y).mean() + penalty
 
 
+# %%
+# The loop that saves
+# -------------------
 def run(folder, until):
     """Fit from the last checkpoint in ``folder`` until a step; return the state."""
     # A checkpoint is restored into the state of the first steps, which has the same
@@ -62,15 +69,24 @@ def run(folder, until):
     return state
 
 
+# %%
+# A run that stops half way, and one that goes on
+# -----------------------------------------------
 with tempfile.TemporaryDirectory() as temporary:
     folder = (folder or Path(temporary) / "checkpoints").absolute()
     run(folder, NUM_STEPS // 2)
     state = run(folder, NUM_STEPS)
 
-whole = fit(loss_fn, params, x, y, max_steps=NUM_STEPS).last
+# %%
+# Compared with a fit in one piece
+# --------------------------------
+result = fit(loss_fn, params, x, y, max_steps=NUM_STEPS)
+whole = result.last
 print(f"loss {state.best_loss:.6f}, and {whole.best_loss:.6f} without a stop")
 same = jax.tree.map(np.array_equal, state, whole)
 assert all(jax.tree.leaves(same)), "a fit in two parts should be that in one, bit for bit"
+result.history.plot()
+plt.show()
 accuracy = jnp.mean((x @ state.best_params["w"] + state.best_params["b"] > 0) == y)
 assert accuracy > 0.97, f"accuracy should pass 0.97, got {accuracy}"
 print(f"OK: bit for bit the same, accuracy {accuracy:.3f}.")

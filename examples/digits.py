@@ -1,7 +1,10 @@
-"""Train a small Flax network on 1,797 handwritten digits and draw its step sizes.
+"""Handwritten digits and their step sizes
+=======================================
+
+Train a small Flax network on 1,797 handwritten digits and draw its step sizes.
 
 Rprop looks at all of the training data in every step, with its default settings. Needs
-flax, matplotlib and scikit-learn, which brings the digits.
+flax, matplotlib and scikit-learn, which brings the digits::
 
     python examples/digits.py [--out picture.png]
 """
@@ -12,9 +15,9 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import optax
 from jax.flatten_util import ravel_pytree
-from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -48,6 +51,9 @@ def look(state):
     return loss, training, held_out, *quantiles
 
 
+# %%
+# One epoch at a time
+# -------------------
 params = network.init(jax.random.key(SEED), x)
 last, seen = None, []
 one_step = {"optimizer": optimizer, "max_steps": 1, "has_aux": True}
@@ -61,18 +67,20 @@ for epoch in range(1, NUM_EPOCHS + 1):
     if epoch == 1 or epoch % 5 == 0:
         print(f"{epoch:5}  {loss:.2e}  {training:17.4f}  {held_out:17.4f}")
 
+# %%
+# Every parameter finds its own scale
+# -----------------------------------
 epochs = range(1, NUM_EPOCHS + 1)
 losses, low, median, high = zip(*seen, strict=True)
-figure = Figure(figsize=(8, 3.2), dpi=150, layout="constrained")  # needs no screen
-left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 left.semilogy(epochs, losses, color="#0072B2")
 left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy (nats)")
 right.fill_between(epochs, low, high, color="#F7DFAE", lw=0, label="5-95 %")
 right.semilogy(epochs, median, color="#B34700", label="median")
 right.set(title="Step sizes", xlabel="epoch", ylabel="step size (parameter units)")
 right.legend(frameon=False, loc="lower left")
-figure.savefig(out)
+figure.savefig(out, dpi=150)
 
 assert training > 0.99, f"training accuracy should pass 0.99, got {training}"
 assert held_out > 0.92, f"held-out accuracy should pass 0.92, got {held_out}"
-print(f"OK: {out} drawn, held-out accuracy {held_out:.3f}.")
+print(f"OK: {out.name} drawn, held-out accuracy {held_out:.3f}.")

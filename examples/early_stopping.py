@@ -1,16 +1,20 @@
-"""Stop before a network learns its training data by heart.
+"""Early stopping
+==============
+
+Stop before a network learns its training data by heart.
 
 A network of 64 units has 4,810 parameters and sees 300 of scikit-learn's handwritten
 digits. Its loss on them falls to nothing, while the loss on digits that were held out
 falls, and then rises again. The fit goes on two steps at a time, which takes the same
 steps as a fit in one piece, and ends when the held-out loss no longer falls. Needs
-scikit-learn.
+matplotlib and scikit-learn::
 
     python examples/early_stopping.py
 """
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import optax
 from sklearn.datasets import load_digits
 
@@ -42,17 +46,25 @@ params = {
 }
 settings = {"optimizer": rprop(0.01), "history": False}
 
+# %%
+# A few steps at a time
+# ---------------------
 lowest, best_params, since, last = jnp.inf, params, 0, None
+curve = []
 while since < PATIENCE:
     result = fit(loss_fn, params, *train, max_steps=STRIDE, resume=last, **settings)
     last = result.last
     loss = loss_fn(last.params, *held_out)
+    curve.append((int(last.num_steps), loss_fn(last.params, *train), loss))
     since = 0 if loss < lowest else since + 1
     if loss < lowest:
         lowest, best_params = loss, last.params
         stopped_at = int(last.num_steps)
 whole = fit(loss_fn, params, *train, max_steps=300, **settings)
 
+# %%
+# Early or to the end
+# -------------------
 print("                     steps  training loss  held-out loss  held-out accuracy")
 found = {"early": (stopped_at, best_params), "to the end": (300, whole.params)}
 held_out_losses, accuracies = [], []
@@ -64,6 +76,15 @@ for name, (steps, fitted) in found.items():
         f"{name:20} {steps:5}  {loss_fn(fitted, *train):13.5f}  "
         f"{held_out_losses[-1]:13.3f}  {accuracies[-1]:17.3f}"
     )
+steps, training, validation = zip(*curve, strict=True)
+figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+axes.semilogy(steps, training, color="#0072B2", label="training loss")
+axes.semilogy(steps, validation, color="#D55E00", label="held-out loss")
+axes.axvline(stopped_at, color="0.5", ls="--", lw=1, label="the parameters kept")
+axes.set(xlabel="step", ylabel="cross-entropy (nats)")
+axes.legend(frameon=False)
+plt.show()
+
 assert held_out_losses[0] < 0.8 * held_out_losses[1]
 assert accuracies[0] > 0.85
 print("OK: the held-out loss is lowest long before the training loss is.")

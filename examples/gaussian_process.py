@@ -1,9 +1,12 @@
-"""Fit a Gaussian process to 25 years of carbon dioxide and forecast the next six.
+"""A Gaussian process that forecasts carbon dioxide
+================================================
+
+Fit a Gaussian process to 25 years of carbon dioxide and forecast the next six.
 
 The series, monthly means on Mauna Loa, comes with statsmodels. Seven hyperparameters are
 fitted to the marginal likelihood, for which Blum and Riedmiller (2013) recommend Rprop.
 The first step is far too large on purpose: where the Cholesky factorisation fails in
-float32, the loss is NaN, and `fit` takes that step back. Needs matplotlib too.
+float32, the loss is NaN, and `fit` takes that step back. Needs matplotlib too::
 
     python examples/gaussian_process.py [--out picture.png]
 """
@@ -13,8 +16,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 from jax.scipy.stats import multivariate_normal
-from matplotlib.figure import Figure
 from statsmodels.datasets import co2
 
 from optax_rprop import fit, rprop
@@ -51,6 +54,9 @@ def forecast(log_p):  # the mean and the standard deviation of every month
     return y[:n] @ weights, jnp.sqrt(variance)
 
 
+# %%
+# A fit that survives
+# -------------------
 names = "line", "trend", "trend_years", "season", "season_shape", "season_years", "noise"
 start = dict.fromkeys(names, 0.0)  # each is 1; a first step of 4 makes it 55 or 1/55
 result = fit(loss_fn, start, x[:n], y[:n], optimizer=rprop(4.0), patience=50)
@@ -62,8 +68,10 @@ print(", ".join(f"{name} {jnp.exp(result.params[name]):.3g}" for name in names))
 before, after = (jnp.sqrt(jnp.mean((m - y)[n:] ** 2)) for m in (old_mean, mean))
 print(f"loss {losses[0]:.3f} -> {result.loss:.3f}, RMSE {before:.2f} -> {after:.2f} ppm")
 
-figure = Figure(figsize=(8, 3.6), dpi=150, layout="constrained")
-axes = figure.subplots()
+# %%
+# The forecast
+# ------------
+figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
 low, high = (offset + mean + k * deviation for k in (-1.96, 1.96))
 axes.fill_between(years, low, high, color="#A6CEE9", lw=0, label="95 % band")
 axes.plot(years, offset + mean, color="#0072B2", lw=1, label="mean of the process")
@@ -71,9 +79,9 @@ axes.plot(years[:n], ppm[:n], ".", color="black", ms=3, label="measured, fitted"
 axes.plot(years[n:], ppm[n:], ".", color="#D55E00", ms=4, label="measured, held out")
 axes.set(xlabel="year", ylabel="carbon dioxide (ppm)", xlim=(1988, 2002), ylim=(346, 377))
 axes.legend(frameon=False, loc="upper left")
-figure.savefig(out)
+figure.savefig(out, dpi=150)
 
 assert num_failed > 0, "no loss was NaN: nothing to survive"
 assert result.loss < 0.4, f"the loss should be below 0.4, got {result.loss}"
 assert after < 1.5 < before, f"the RMSE should be below 1.5 ppm, got {after}"
-print(f"OK: {out} drawn; the fit survived {num_failed} failed factorisations.")
+print(f"OK: {out.name} drawn; the fit survived {num_failed} failed factorisations.")

@@ -1,8 +1,11 @@
-"""Fit the same curve with a Flax Linen, a Flax NNX and an Equinox network.
+"""Flax Linen, Flax NNX and Equinox
+================================
+
+Fit the same curve with a Flax Linen, a Flax NNX and an Equinox network.
 
 `fit` takes a loss of a tree of arrays. In Linen `init` returns one. An NNX or an Equinox
 module is split into its parameters and the rest, and put together again in the loss.
-Needs equinox and flax.
+Needs equinox, flax and matplotlib::
 
     python examples/modules.py
 """
@@ -11,6 +14,7 @@ import equinox as eqx
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 from flax import nnx
 
 from optax_rprop import fit
@@ -25,7 +29,10 @@ def mean_squared_error(predicted, y):
     return jnp.mean((predicted - y) ** 2)
 
 
-# Flax Linen: the parameters are a tree already.
+# %%
+# Flax Linen
+# ----------
+# The parameters are a tree already.
 linen = nn.Sequential([nn.Dense(HIDDEN), nn.tanh, nn.Dense(1)])
 
 
@@ -37,10 +44,13 @@ start = linen.init(jax.random.key(SEED), x)
 linen_result = fit(linen_loss, start, x, y, target_loss=TARGET)
 linen_predicted = linen.apply(linen_result.params, x)
 
-# Flax NNX: split into what it computes, what it learns and the rest. Here the rest is
-# empty; with Dropout or BatchNorm it holds their counters and statistics, which change
-# when the layers run: hence the copy. This loss returns the prediction too, so `has_aux`
-# hands over the one of the best parameters.
+# %%
+# Flax NNX
+# --------
+# Split into what it computes, what it learns and the rest. Here the rest is empty; with
+# Dropout or BatchNorm it holds their counters and statistics, which change when the
+# layers run: hence the copy. This loss returns the prediction too, so `has_aux` hands
+# over the one of the best parameters.
 rngs = nnx.Rngs(SEED)
 layers = [nnx.Linear(1, HIDDEN, rngs=rngs), nnx.tanh, nnx.Linear(HIDDEN, 1, rngs=rngs)]
 graph, start, rest = nnx.split(nnx.Sequential(*layers), nnx.Param, ...)
@@ -56,7 +66,10 @@ nnx_predicted = nnx.merge(graph, nnx_result.params, rest)(x)
 aux_error = jnp.abs(nnx_result.aux - nnx_predicted).max()
 assert aux_error < 1e-5, f"aux should be the prediction, but it is {aux_error} off"
 
-# Equinox: fit the arrays of floating-point numbers and nothing else.
+# %%
+# Equinox
+# -------
+# Fit the arrays of floating-point numbers and nothing else.
 mlp = eqx.nn.MLP(1, 1, HIDDEN, depth=1, activation=jnp.tanh, key=jax.random.key(SEED))
 start, static = eqx.partition(mlp, eqx.is_inexact_array)
 
@@ -68,6 +81,11 @@ def equinox_loss(params, x, y):
 equinox_result = fit(equinox_loss, start, x, y, target_loss=TARGET)
 equinox_predicted = jax.vmap(eqx.combine(equinox_result.params, static))(x)
 
+# %%
+# The three curves
+# ----------------
+figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+axes.plot(x, y, color="0.75", lw=6, label="sin 3x")
 for name, result, predicted in [
     ("Flax Linen", linen_result, linen_predicted),
     ("Flax NNX", nnx_result, nnx_predicted),
@@ -75,6 +93,10 @@ for name, result, predicted in [
 ]:
     print(f"{name:10}  {result.status.name}, {result.num_steps} steps, {result.loss:.1e}")
     assert result.loss <= TARGET, f"{name}: the loss is {result.loss}, above {TARGET}"
+    axes.plot(x, predicted, lw=1, label=name)
     error = jnp.abs(predicted - y).max()
     assert error < 0.2, f"{name}: the curve is {error:.3f} off"
+axes.set(xlabel="x", ylabel="y")
+axes.legend(frameon=False)
+plt.show()
 print("OK: all three modules follow the curve.")

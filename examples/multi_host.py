@@ -1,13 +1,16 @@
-"""Train on several processes, each of which loads only its own part of the data.
+"""Several processes
+=================
+
+Train on several processes, each of which loads only its own part of the data.
 
 A linear classifier of scikit-learn's 1,797 handwritten digits. The rows lie on all the
 devices of all processes, and every step of `fit` sees every row: more devices change only
-the run time, up to rounding. Without arguments it runs one process. Two on one machine:
+the run time, up to rounding. Without arguments it runs one process. Two on one machine::
 
     python examples/multi_host.py --coordinator 127.0.0.1:9876 --processes 2 --process 0 &
     python examples/multi_host.py --coordinator 127.0.0.1:9876 --processes 2 --process 1
 
-On a cluster JAX finds the processes by itself, for example under Slurm or on a TPU pod:
+On a cluster JAX finds the processes by itself, for example under Slurm or on a TPU pod::
 
     srun python examples/multi_host.py --cluster [--out parameters.npz]
 """
@@ -38,6 +41,9 @@ if options.cluster or options.coordinator:  # before JAX computes anything
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # where CPUs are all
     jax.distributed.initialize(options.coordinator, options.processes, options.process)
 
+# %%
+# Each process loads its own rows
+# -------------------------------
 # A large data set would be many files, and every process would open its own.
 images, digits = load_digits(return_X_y=True)  # a pixel is a number from 0 to 16
 mine = slice(jax.process_index(), None, jax.process_count())
@@ -62,6 +68,9 @@ def loss_fn(params, data):
     return jnp.average(losses, weights=data["weight"]) + penalty
 
 
+# %%
+# One fit
+# -------
 # No `progress`: it looks at the clock, and every process has to do just the same.
 result = fit(loss_fn, params, data, step_tol=1e-4)
 

@@ -1,14 +1,18 @@
-"""Follow Rprop down x**2, next to the same rule as a plain loop.
+"""Down a parabola, step by step
+=============================
+
+Follow Rprop down x**2, next to the same rule as a plain loop.
 
 The loop in this file is iRprop-, the default rule of optax_rprop, for a single number.
 The script runs both from x = 5 for 50 steps and checks that they never differ, not even
-in the last bit.
+in the last bit. Needs matplotlib::
 
     python examples/quadratic.py
 """
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
@@ -59,12 +63,26 @@ def optax_rprop_path(x, step_size, num_steps):
     return path
 
 
+# %%
+# Both paths
+# ----------
 plain = plain_irprop_minus(START, INITIAL_STEP_SIZE, NUM_STEPS)
 ours = optax_rprop_path(START, INITIAL_STEP_SIZE, NUM_STEPS)
 
 print(f"{'step':>4}  {'x':>12}  {'step size':>12}")
 for i, (x, step_size) in enumerate(ours, start=1):
     print(f"{i:4}  {x:12.8f}  {step_size:12.8f}")
+
+# %%
+# The step grows while the sign stays, and halves where x jumps over the minimum
+# ------------------------------------------------------------------------------
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+left.plot([START] + [x for x, _ in ours], ".-", color="#0072B2")
+left.axhline(0, color="0.5", lw=1)
+left.set(title="Down to the minimum", xlabel="step", ylabel="x")
+right.semilogy(range(1, NUM_STEPS + 1), [size for _, size in ours], ".-", color="#B34700")
+right.set(title="Step size", xlabel="step")
+plt.show()
 
 for i, (expected, got) in enumerate(zip(plain, ours, strict=True), start=1):
     assert got == expected, f"step {i}: the loop has {expected}, optax_rprop has {got}"

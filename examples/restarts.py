@@ -1,9 +1,12 @@
-"""Restart one small network 256 times, all at once, and keep the best.
+"""The best of 256 starts
+======================
+
+Restart one small network 256 times, all at once, and keep the best.
 
 Five inputs are +1 or -1, and the network of four hidden units has to tell whether their
 product is +1 or -1: parity. From most starts Rprop ends in a local minimum or on a
 plateau. So many starts are fitted side by side with `jax.vmap`, each until it reaches the
-target. Needs matplotlib.
+target. Needs matplotlib::
 
     python examples/restarts.py [--out picture.png]
 """
@@ -15,8 +18,8 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
 from optax_rprop import FitStatus, fit
 
@@ -44,6 +47,9 @@ def loss_fn(params, x, y):
     return jnp.mean((predict(params, x) - y) ** 2)
 
 
+# %%
+# All starts side by side
+# -----------------------
 starts = jax.vmap(init)(jax.random.split(jax.random.key(0), NUM_STARTS))
 fit_one = functools.partial(fit, loss_fn, target_loss=TARGET, max_steps=MAX_STEPS)
 # Every leaf of the result has one more axis in front, an entry for each start.
@@ -56,8 +62,12 @@ print(f"{num_reached} of {NUM_STARTS} starts reached a loss of {TARGET}")
 print(f"median loss {jnp.median(results.loss):.4f}, best {best.loss:.4f}")
 print(f"the best has {num_right} of {len(y)} right in {best.num_steps} steps")
 
-figure = Figure(figsize=(8, 3.4), dpi=150, layout="constrained")  # needs no screen
-curves, spread = figure.subplots(1, 2, sharey=True, width_ratios=[2, 1])
+# %%
+# Where they end
+# --------------
+figure, (curves, spread) = plt.subplots(
+    1, 2, sharey=True, width_ratios=[2, 1], figsize=(8, 3.4), layout="constrained"
+)
 curves.plot(results.history.loss.T, color="0.5", lw=0.4, alpha=0.4)
 label = f"the best of {NUM_STARTS}"
 curves.plot(best.history.loss, color="#D55E00", lw=2, label=label)
@@ -67,9 +77,9 @@ bins = np.linspace(0, 0.6, 61)  # the first one ends at TARGET
 spread.hist(results.loss, bins, orientation="horizontal", color="#0072B2")
 spread.set(title="Where they end", xlabel="number of starts")
 spread.text(num_reached + 3, 0.008, "at the target")
-figure.savefig(out)
+figure.savefig(out, dpi=150)
 
 assert num_right == len(y), f"the best start has {num_right} of {len(y)} right"
 assert best.loss <= TARGET, f"its loss is {best.loss}, above {TARGET}"
 assert 3 <= num_reached < 128, f"a few should reach the target, not {num_reached}"
-print(f"OK: {out} drawn, the best of {NUM_STARTS} starts has every sign right.")
+print(f"OK: {out.name} drawn, the best of {NUM_STARTS} starts has every sign right.")

@@ -1,16 +1,21 @@
-"""Shard parameters and data over eight devices, and fit as on one.
+"""Parameters and data over eight devices
+======================================
+
+Shard parameters and data over eight devices, and fit as on one.
 
 A classifier of scikit-learn's 1,797 handwritten digits. The rows of the data and the
 rows of every weight matrix lie on different devices ("fully sharded data parallel").
 The loss and `fit` know nothing of it: XLA gathers weights where they are needed, and
 reduces the gradient. Rprop's state lies where its parameter lies and sends nothing.
-Without an accelerator the devices are threads of the CPU. Needs scikit-learn.
+Without an accelerator the devices are threads of the CPU. Needs matplotlib and
+scikit-learn::
 
     python examples/sharded.py
 """
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from jax.sharding import AxisType, NamedSharding
@@ -41,10 +46,16 @@ def loss_fn(params, x, y):
     return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
 
+# %%
+# Which rows lie where
+# --------------------
 mesh = jax.make_mesh((NUM_DEVICES,), ("rows",), axis_types=(AxisType.Auto,))
 by_row, everywhere = NamedSharding(mesh, P("rows")), NamedSharding(mesh, P())
 sharding = {key: by_row if p.ndim == 2 else everywhere for key, p in params.items()}
 
+# %%
+# On eight devices, and on one
+# ----------------------------
 sharded = fit(
     loss_fn,
     jax.device_put(params, sharding),
@@ -59,6 +70,13 @@ for name, tree in (("parameters", sharded.params), ("step sizes", state)):
     one = sum(p.addressable_shards[0].data.nbytes for p in jax.tree.leaves(tree))
     print(f"{name:15} {one:8} bytes  {sum(p.nbytes for p in jax.tree.leaves(tree)):6}")
 print(f"loss            {sharded.loss:.5f} on {NUM_DEVICES}, {alone.loss:.5f} on one")
+
+figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+axes.semilogy(alone.history.loss, color="0.75", lw=6, label="one device")
+axes.semilogy(sharded.history.loss, color="#0072B2", label="eight devices")
+axes.set(xlabel="step", ylabel="cross-entropy (nats)")
+axes.legend(frameon=False)
+plt.show()
 
 for step_sizes, of in zip(jax.tree.leaves(state), sharding.values(), strict=True):
     assert step_sizes.sharding.is_equivalent_to(of, step_sizes.ndim)

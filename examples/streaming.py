@@ -1,10 +1,13 @@
-"""Fit to data that is larger than the memory of the device, one pass a step.
+"""Data larger than memory
+=======================
+
+Fit to data that is larger than the memory of the device, one pass a step.
 
 The data lies in a file and is mapped into memory; batches of it are read, moved and
 forgotten. `streaming_fit` adds up their losses and gradients, so Rprop sees the gradient
 of all of the data. The rest is as in `fit`: why it stopped, the best parameters, history.
 The rows are scikit-learn's 1,797 handwritten digits with copies shifted by a pixel: is
-the digit odd? Needs scikit-learn.
+the digit odd? Needs matplotlib and scikit-learn::
 
     python examples/streaming.py [--copies 9]
 """
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import optax
 from sklearn.datasets import load_digits
@@ -55,6 +59,9 @@ def loss_fn(params, x, y):
     return optax.sigmoid_binary_cross_entropy(hidden @ params["out"], y).mean()
 
 
+# %%
+# One pass a step
+# ---------------
 glorot = jax.nn.initializers.glorot_uniform()
 params = {
     "hidden": glorot(jax.random.key(0), (64, 32)),
@@ -71,6 +78,8 @@ with tempfile.TemporaryDirectory() as folder:
 for epoch in (1, *range(10, NUM_EPOCHS + 1, 10)):
     print(f"epoch {epoch:3}  loss {result.history.loss[epoch - 1]:.4f}")
 print(result)
+result.history.plot()
+plt.show()
 
 print(f"{size / 1e6:.1f} MB on disk, at most {max(seen) / 1e6:.2f} MB on the device.")
 assert max(seen) < 4 * BATCH * 65 * 4, "two batches and a few parameters should be all"

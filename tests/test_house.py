@@ -1,9 +1,11 @@
 """The package as a whole: imports go one way, names are documented, the pages run."""
 
 import ast
+import contextlib
 import graphlib
 import importlib.metadata
 import inspect
+import io
 import os
 import pathlib
 import re
@@ -214,18 +216,36 @@ def test_every_test_that_a_page_names_exists(page):
     assert set(named) <= defined
 
 
+def masked(text):
+    return re.sub(r"\d+(\.\d+)?(e-?\d+)?", "#", text)
+
+
 @needs_checkout
 def test_every_python_block_of_the_pages_runs(relaxed):
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pattern = r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?"
     blocks = [
-        (page.name, block)
+        (page.name, *found)
         for page in pages
-        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        for found in re.findall(pattern, page.read_text(), re.DOTALL)
     ]
     assert len(blocks) > 2
-    names = {name: {} for name, _ in blocks}  # a page is read from its top
-    for name, block in blocks:
-        exec(compile(block, name, "exec"), names[name])  # raises where it asserts
+    assert sum(bool(output) for *_, output in blocks) > 2
+    names = {name: {} for name, *_ in blocks}  # a page is read from its top
+    for name, block, output in blocks:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, name, "exec"), names[name])  # raises where it asserts
+        if output:  # whose numbers depend on the machine and on x64
+            assert masked(printed.getvalue()) == masked(output)
+
+
+@needs_checkout
+def test_the_gallery_shows_every_example():
+    page = (ROOT / "examples" / "index.rst").read_text()
+    shown = re.findall(r"   \.\./examples/(\w+)\.py\n", page)
+    examples = {path.stem for path in ROOT.glob("examples/*.py")}
+    assert sorted([*shown, "tutorial"]) == sorted(examples)  # that one has its own entry
 
 
 @needs_checkout

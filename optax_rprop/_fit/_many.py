@@ -55,7 +55,7 @@ def fit_many(
         **unknown: Not accepted; here so that an unknown keyword meets a clear message.
 
     Returns:
-        A :class:`FitResult` of all fits, with a leading axis in every array:
+        A :class:`FitResult` of all fits, with a leading axis in every array.
         ``result.best()`` is the result of the best start, ``result.statuses`` says why
         each ended, and ``result.loss`` has all losses.
 

@@ -100,10 +100,10 @@ def rprop(
         variant: The rule, one of :data:`VARIANTS`.
 
     Returns:
-        An ``optax.GradientTransformationExtraArgs``: :func:`scale_by_rprop`, then
-        ``optax.scale(-1)``. Its ``update`` takes the loss as ``value=``, a real scalar,
-        required by ``"irprop+"`` and optional for the others. Updates have the shape and
-        dtype of the gradients.
+        An ``optax.GradientTransformationExtraArgs``, the chain of :func:`scale_by_rprop`
+        and ``optax.scale(-1)``. Its ``update`` takes the loss as ``value=``, a real
+        scalar, required by ``"irprop+"`` and optional for the others. Updates have the
+        shape and dtype of the gradients.
 
     Raises:
         ValueError: A hyperparameter, as float32 holds it, is outside its range, or

@@ -1,0 +1,133 @@
+"""Tutorial
+========
+
+This page goes from a line to a small network. Every block of code runs when the page is
+made, and what it prints and draws is shown below it. `examples/tutorial.py` is the same
+as a script. It needs the package and matplotlib: see :doc:`/start`.
+
+A line
+------
+
+Rprop looks at all of the data in every step. So a loss is a function of the parameters
+and of the data, and the parameters are a tree of arrays, such as a dict. `fit` does the
+rest.
+"""
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+
+from optax_rprop import fit, in_eigenbasis, rprop
+
+
+def line_loss(params, x, y):
+    return jnp.mean((params["w"] * x + params["b"] - y) ** 2)
+
+
+x = jnp.linspace(-1.0, 1.0, 100)
+y = 2 * x + 3
+start = {"w": jnp.zeros(()), "b": jnp.zeros(())}
+result = fit(line_loss, start, x, y, target_loss=1e-8)
+print(result)
+
+# %%
+# The first line says why the fit ended, and the second what that means. There was no
+# learning rate to choose. The step sizes started at 0.1, and each parameter found its own
+# from there. The parameters are the best that the fit has seen:
+
+print(f"w = {result.params['w']:.4f}, b = {result.params['b']:.4f}")
+
+# %%
+# A network
+# ---------
+# A network is no different: its loss is a function of its parameters and of the data.
+# This one has a hidden layer of 16 units, and follows a curve with some noise. The
+# modules of Flax and Equinox work as well: see :doc:`/gallery/modules`.
+
+
+def network(params, x):
+    hidden = jnp.tanh(x[:, None] * params["w0"] + params["b0"])
+    return hidden @ params["w1"] + params["b1"]
+
+
+def network_loss(params, x, y):
+    return jnp.mean((network(params, x) - y) ** 2)
+
+
+keys = jax.random.split(jax.random.key(0), 3)
+y = jnp.sin(4 * x) + 0.1 * jax.random.normal(keys[0], x.shape)
+start = {
+    "w0": 2 * jax.random.normal(keys[1], (16,)),
+    "b0": jnp.zeros(16),
+    "w1": 0.3 * jax.random.normal(keys[2], (16,)),
+    "b1": jnp.zeros(()),
+}
+result = fit(network_loss, start, x, y, max_steps=150)
+print(result)
+
+# %%
+# Here is the curve before and after:
+
+figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+axes.plot(x, y, ".", color="black", ms=4, label="data")
+axes.plot(x, network(start, x), color="0.6", label="at the start")
+axes.plot(x, network(result.params, x), color="#0072B2", label="fitted")
+axes.legend(frameon=False)
+plt.show()
+
+# %%
+# Why it stopped
+# --------------
+# `MAX_STEPS` means that the fit took all the steps that it was given, and
+# `result.advice` says what to do next:
+
+print(result.status.name)
+print(result.advice)
+
+# %%
+# A fit can also end by itself. `target_loss` is for those who know which loss is good
+# enough, and `step_tol` for those who know how exact the parameters should be: the fit
+# ends when every step size is that small. `patience` ends it when the loss no longer
+# improves. :ref:`Why it stops <why-it-stops>` has all the rules.
+#
+# Plot the step sizes
+# -------------------
+# `result.history` has one entry per step, and `plot` draws it. On the left is the loss.
+# On the right are the step sizes of the 49 parameters: the maximum, the geometric mean,
+# and a band that holds about nine in ten of them. They start at 0.1 and spread out, since
+# every parameter adapts its own.
+
+result.history.plot()
+plt.show()
+
+# %%
+# Go on
+# -----
+# `resume=result.last` goes on where the last fit ended, with the same steps that it would
+# have taken in one piece, bit for bit:
+
+rest = fit(network_loss, start, x, y, max_steps=150, resume=result.last)
+whole = fit(network_loss, start, x, y, max_steps=300)
+print(f"after 150 steps {result.loss:.6f}, after 300 {rest.loss:.6f}")
+print("the same in one piece:", rest.loss == whole.loss)
+
+# %%
+# The loss still falls, but slowly, because the weights of a network are correlated. Then
+# it is worth trying `in_eigenbasis`, which runs Rprop along directions that follow the
+# curvature:
+
+turned = fit(network_loss, start, x, y, optimizer=in_eigenbasis(rprop()), max_steps=150)
+print(f"after 150 steps in the eigenbasis {turned.loss:.6f}")
+
+# %%
+# From here
+# ---------
+# * :doc:`/choose` says when Rprop is the right method, and which settings matter.
+# * :doc:`/fit` has all that a fit can do: bounds, restarts, rules of your own, progress.
+# * :doc:`/start` shows the training loop of Optax, for those who write their own.
+# * :doc:`/gallery/index` has a script for most of it.
+
+assert result.status.name == "MAX_STEPS"
+assert rest.loss == whole.loss
+assert turned.loss <= result.loss
+print("OK: a line, a network, and the same network in two parts.")
