@@ -71,8 +71,15 @@ def keep_to_a_core(free):
     os.sched_setaffinity(0, {free.get()})
 
 
-def run_all(paths, options):
-    """Run them, a process for each core."""
+def run_all(options):
+    """Run all problems, a process for each core."""
+    paths = {
+        (kind, name): options.runs / kind / f"{name}.json"
+        for kind, of_kind in problems(options.largest).items()
+        for name in of_kind
+    }
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     spawn = multiprocessing.get_context("spawn")
     free = spawn.Queue()
@@ -106,19 +113,15 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
     show_machine()
-    paths = {
-        (kind, name): options.runs / kind / f"{name}.json"
-        for kind, of_kind in problems(options.largest).items()
-        for name in of_kind
-    }
-    for kind in KINDS:
-        (options.runs / kind).mkdir(parents=True, exist_ok=True)
     if not options.tables_only:
-        run_all(paths, options)
-    results = {kind: {} for kind in KINDS}
-    for (kind, name), path in paths.items():
-        if path.exists():
-            results[kind][name] = json.loads(path.read_text())
+        run_all(options)
+    results = {
+        kind: {
+            path.stem: json.loads(path.read_text())
+            for path in sorted((options.runs / kind).glob("*.json"))
+        }
+        for kind in KINDS
+    }
     tables = dict(tables_of(results))
     for title, rows in tables.items():
         show(title, rows)

@@ -122,7 +122,7 @@ def draw(results):
                     label = {"label": method}
                     ax.plot(times, share, drawstyle="steps-post", **style | label)
             ax.set(xscale="log", xlim=(1, MAX_EVALUATIONS), ylim=(0, 1.02))
-            ax.set_title(f"accuracy {accuracy:g}", fontsize=11)
+            ax.set_title(f"accuracy {accuracy:.0e}".replace("e-0", "e-"), fontsize=11)
             ax.set_xlabel("gradient evaluations")
             ax.grid(alpha=0.3)
     handles, labels = np.atleast_2d(axes)[0, 0].get_legend_handles_labels()

@@ -168,7 +168,7 @@ def dumps(x: Any, indent: str = "") -> str:
 
 def write(options: argparse.Namespace, tables: dict[str, list[dict[str, Any]]]) -> None:
     """Write what was measured, and where, as JSON."""
-    settings = {key: x for key, x in vars(options).items() if key != "out"}
+    settings = {k: x for k, x in vars(options).items() if not isinstance(x, Path)}
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
