@@ -1,10 +1,12 @@
 """The arrays of one leaf: real coordinates, their signs, and selections among them.
 
 A complex leaf has two independent coordinates per entry: its real and imaginary part.
+In a tree of coordinates, such as a state, it is two arrays of its own shape. So its
+sharding fits them, and XLA can fuse: it does not where arrays differ in shape.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,41 +15,57 @@ import numpy as np
 finfo: Any = jnp.finfo  # it knows bfloat16, which NumPy's does not
 
 
-def coordinates(x: jax.Array) -> jax.Array:
-    """The independent real coordinates of a leaf."""
-    if jnp.iscomplexobj(x):
-        # The parts form a last axis, so that a sharding of the parameter fits its state.
-        return jnp.stack([x.real, x.imag], axis=-1)
-    return x
+class Parts(NamedTuple):
+    """What stands for a complex leaf in a tree of coordinates."""
+
+    real: Any
+    imag: Any
 
 
-def from_coordinates(x: jax.Array, dtype: Any) -> jax.Array:
-    """The leaf of this dtype with the coordinates ``x``."""
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return jax.lax.complex(x[..., 0], x[..., 1]).astype(dtype)
+def is_parts(node: Any) -> bool:
+    return isinstance(node, Parts)
+
+
+def for_each_part(leaf: Any, make: Callable[[], Any]) -> Any:
+    """What ``make`` returns, for a leaf; two of it for a complex one."""
+    return Parts(make(), make()) if jnp.iscomplexobj(leaf) else make()
+
+
+def split(tree: Any) -> Any:
+    """The coordinates of a tree of arrays."""
+
+    def of_leaf(leaf: Any) -> Any:
+        return Parts(leaf.real, leaf.imag) if jnp.iscomplexobj(leaf) else leaf
+
+    return jax.tree.map(of_leaf, tree)
+
+
+def merged(tree: Any) -> Any:
+    """The tree of these coordinates; the inverse of ``split``."""
+
+    def of_node(node: Any) -> Any:
+        return jax.lax.complex(*node) if is_parts(node) else node
+
+    return jax.tree.map(of_node, tree, is_leaf=is_parts)
+
+
+def as_dtype(x: jax.Array, dtype: Any) -> jax.Array:
+    """``x`` in a real dtype; a number above its range becomes its largest."""
     if finfo(dtype).max < finfo(x.dtype).max:  # float16, of a step above 65,504
         largest = np.asarray(finfo(dtype).max, x.dtype)
         x = jnp.clip(x, -largest, largest)
     return x.astype(dtype)
 
 
-def shape_of_coordinates(leaf: Any) -> tuple[int, ...]:
-    """The shape of ``coordinates(leaf)``."""
-    return (*np.shape(leaf), 2) if jnp.iscomplexobj(leaf) else np.shape(leaf)
-
-
 def coordinates_like(params: Any, fill_value: Any, dtype_of: Callable[[Any], Any]) -> Any:
     """A tree with ``fill_value`` for every coordinate, sharded like the parameters."""
 
-    def leaf(param: Any) -> jax.Array:
-        filled = jnp.full_like(param, fill_value, dtype_of(jnp.result_type(param)))
-        if filled is fill_value:  # full_like may return it; leaves must not share it
-            filled = jnp.copy(filled)
-        if jnp.issubdtype(jnp.result_type(param), jnp.complexfloating):
-            return jnp.stack([filled, filled], axis=-1)
-        return filled
+    def filled(param: Any) -> jax.Array:
+        array = jnp.full_like(param, fill_value, dtype_of(jnp.result_type(param)))
+        # full_like may return it; leaves must not share it
+        return jnp.copy(array) if array is fill_value else array
 
-    return jax.tree.map(leaf, params)
+    return jax.tree.map(lambda p: for_each_part(p, lambda: filled(p)), params)
 
 
 def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:

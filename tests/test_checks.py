@@ -448,7 +448,7 @@ def test_gradients_and_parameters_of_different_shapes(factory):
          "[3] for a parameter of float32[2] where the state has an array of shape (3,)"),
         # As large as the coordinates, and yet no gradient.
         (jnp.ones((3, 2), "float32"), tx.init(z), z, "the only leaf of float32[3,2] for a "
-         "parameter of complex64[3] where the state has an array of shape (3, 2)"),
+         "parameter of complex64[3] where the state has two arrays of shape (3,)"),
     ):  # fmt: skip
         assert_refused(
             tx,

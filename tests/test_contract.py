@@ -91,12 +91,15 @@ def test_the_state_and_the_updates_keep_their_types(make, dtype, x64):
 def test_the_state_has_the_promised_dtypes(variant, dtype, x64):
     params, _, _ = quadratic(dtype)
     wide = dtype in ("float64", "complex128")
-    shape = (3, 2) if jnp.issubdtype(dtype, jnp.complexfloating) else (3,)
+    parts = 2 if jnp.issubdtype(dtype, jnp.complexfloating) else 1
     for init in (rprop(variant=variant).init, jax.jit(rprop(variant=variant).init)):
         state = rprop_state(init(params))
-        assert state.step_sizes.dtype == ("float64" if wide else "float32")
-        assert state.prev_signs.dtype == "int8"
-        assert state.step_sizes.shape == state.prev_signs.shape == shape
+        step_sizes, prev_signs = map(jax.tree.leaves, state[:2])
+        assert len(step_sizes) == len(prev_signs) == parts
+        for size, sign in zip(step_sizes, prev_signs, strict=True):
+            assert size.dtype == ("float64" if wide else "float32")
+            assert sign.dtype == "int8"
+            assert size.shape == sign.shape == (3,)
         assert state.prev_value.shape == ()
         assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
 

@@ -27,6 +27,7 @@ from optax_rprop import (
     in_units,
     rprop,
 )
+from optax_rprop._leaf import Parts
 
 SIZES = jnp.array([500.0, -1e-4, 0.0, 3.0])
 
@@ -104,7 +105,7 @@ def test_units_come_from_the_start():
         "sizes": np.float32([500, 1e-4, 1, 3]),
         "odd": np.ones(4, "float32"),
         "half": np.float32([0.5, 1]),
-        "complex": np.float32([[3, 4], [1, 1]]),
+        "complex": Parts(np.float32([3, 1]), np.float32([4, 1])),
         "none": None,
     }
     assert_same(state.units, expected)
@@ -118,7 +119,8 @@ def test_units_may_be_given_for_a_leaf_an_entry_or_all():
     gradients = {"a": jnp.ones(2), "z": jnp.array([1 - 1j, -1], "complex64")}
     tx = in_units(rprop(), given)
     state = tx.init(params)
-    np.testing.assert_array_equal(state.units["z"], [[2, 2], [3, 3]])
+    np.testing.assert_array_equal(state.units["z"].real, [2, 3])
+    np.testing.assert_array_equal(state.units["z"].imag, [2, 3])
     updates, _ = tx.update(gradients, state, params)
     np.testing.assert_allclose(updates["a"], [-0.5, -0.5], rtol=1e-6)
     np.testing.assert_allclose(updates["z"], [-0.2 + 0.2j, 0.3], rtol=1e-6)

@@ -17,7 +17,7 @@ import optax
 from optax_rprop._fit._joining import joined
 from optax_rprop._fit._packing import vector
 from optax_rprop._fit._result import FitHistory, FitState
-from optax_rprop._leaf import coordinates, scalar_like
+from optax_rprop._leaf import scalar_like, split
 from optax_rprop._transform._gradients import states_and_gradients
 from optax_rprop._transform._state import rprop_states
 
@@ -91,7 +91,7 @@ class Seen(NamedTuple):
 
 def largest_gradient(grads: optax.Updates, together: bool = True) -> jax.Array:
     """The largest absolute entry of all gradients; NaN where one is NaN."""
-    leaves = [(coordinates(grad),) for grad in jax.tree.leaves(grads) if grad.size]
+    leaves = [(grad,) for grad in jax.tree.leaves(split(grads)) if grad.size]
     largest = [jnp.max(jnp.abs(grad)) for (grad,), _ in joined(leaves, together)]
     dtype = np.result_type(np.float32, *(x.dtype for x in largest))
     return jnp.max(_stack(largest, dtype))
@@ -122,7 +122,7 @@ def sums_by_leaf(grads: Any, after: Any, together: bool = True) -> list[Any]:
     for state, seen in states:
         trees = [state.step_sizes]
         if known:
-            trees += [jax.tree.map(coordinates, seen), state.prev_signs]
+            trees += [seen, state.prev_signs]
         leaves += zip(*map(jax.tree.leaves, trees), strict=True)
     leaves = [leaf for leaf in leaves if leaf[0].size]
     return [_sums_of_leaf(*leaf) for leaf in joined(leaves, together)]
@@ -173,8 +173,7 @@ def num_flips(
     for old, (_, seen) in states:
         if seen is None:
             return None
-        pair = jax.tree.map(coordinates, seen), old.prev_signs
-        leaves += zip(*map(jax.tree.leaves, pair), strict=True)
+        leaves += zip(*map(jax.tree.leaves, (seen, old.prev_signs)), strict=True)
     leaves = [leaf for leaf in leaves if leaf[0].size]
     changes = [
         jnp.sum(((grad > 0) & (sign < 0)) | ((grad < 0) & (sign > 0)), dtype=np.int32)

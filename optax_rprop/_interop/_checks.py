@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -131,11 +132,12 @@ def fits(caller: str, path: Any, param: Any, index: Any, *arrays: np.ndarray) ->
 
 
 def within(caller: str, index: Any, sizes: Any, low: float, high: float) -> None:
-    """Raise unless all step sizes, real coordinates, are finite and in the bounds."""
-    dtype = sizes.dtype
+    """Raise unless the step sizes of a leaf are all finite and in the bounds."""
+    parts = jax.tree.leaves(sizes)
+    dtype = parts[0].dtype
     with np.errstate(over="ignore"):  # the bounds as torch rounds them
         lowest, highest = (np.asarray(bound).astype(dtype) for bound in (low, high))
-    values = np.asarray(sizes)
+    values = np.stack([np.asarray(part) for part in parts], axis=-1)
     right = np.isfinite(values) & (lowest <= values) & (values <= highest)
     if not right.all():
         raise ValueError(

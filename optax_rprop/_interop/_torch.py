@@ -13,7 +13,7 @@ from jax.tree_util import SequenceKey, keystr
 
 from optax_rprop._checks import conforms
 from optax_rprop._interop import _checks
-from optax_rprop._leaf import coordinates, from_coordinates, sign_of
+from optax_rprop._leaf import is_parts, merged, sign_of, split
 from optax_rprop._transform._arrays import RpropState, rprop, scale_by_rprop
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._eigenbasis import EigenbasisState
@@ -95,7 +95,7 @@ def from_torch_state_dict(
 
     initial: Any = rprop().init(params)
     fresh, *others = initial
-    step_sizes, prev_signs = map(jax.tree.leaves, fresh[:2])
+    step_sizes, prev_signs = (jax.tree.leaves(t, is_leaf=is_parts) for t in fresh[:2])
     structure: Any = jax.tree.structure(params)
     leaves = jax.tree.leaves_with_path(params)
     for leaf, index, (rate, low, high) in zip(order, indices, settings, strict=True):
@@ -103,16 +103,17 @@ def from_torch_state_dict(
         like = step_sizes[leaf]
         entry = state_dict["state"].get(index)
         if entry is None:
-            step_sizes[leaf] = jnp.full_like(like, rate)
+            step_sizes[leaf] = jax.tree.map(lambda x, r=rate: jnp.full_like(x, r), like)
             continue
         prev = _checks.array(caller, index, "prev", entry["prev"])
         size = _checks.array(caller, index, "step_size", entry["step_size"])
         _checks.fits(caller, path, param, index, prev, size)
         # Torch rounds the bounds to the dtype of the parameter, which NumPy may lack.
-        sizes = coordinates(jnp.asarray(size, jnp.result_type(param)))
-        _checks.within(caller, index, sizes, low, high)
-        step_sizes[leaf] = coordinates(jnp.asarray(size)).astype(like.dtype)
-        prev_signs[leaf] = sign_of(coordinates(jnp.asarray(prev)))
+        rounded = split(jnp.asarray(size, jnp.result_type(param)))
+        _checks.within(caller, index, rounded, low, high)
+        size, prev = split((jnp.asarray(size), jnp.asarray(prev)))
+        step_sizes[leaf] = jax.tree.map(lambda x, y: x.astype(y.dtype), size, like)
+        prev_signs[leaf] = jax.tree.map(sign_of, prev)
     state = fresh._replace(
         step_sizes=structure.unflatten(step_sizes),
         prev_signs=structure.unflatten(prev_signs),
@@ -200,19 +201,21 @@ def to_torch_state_dict(
     found_shapes = jax.eval_shape(in_float32, rprop_state)
     hint = "Pass the parameters that it was made for."
     conforms(caller, "state", found_shapes, fresh, "that init makes of params", hint)
-    leaves = list(zip(*map(jax.tree.leaves, (params, *rprop_state[:2])), strict=True))
-    order = _in_torch_order(caller, params, param_names, len(leaves))
+    trees = params, *rprop_state[:2]
+    leaves = [jax.tree.leaves(tree, is_leaf=is_parts) for tree in trees]
+    order = _in_torch_order(caller, params, param_names, len(leaves[0]))
     entries = {}
     for index, leaf in enumerate(order):
-        param, size, sign = leaves[leaf]
+        param, size, sign = (of_tree[leaf] for of_tree in leaves)
         _checks.within(caller, index, size, low, high)
+        sign = jax.tree.map(lambda x, y: x.astype(y.dtype), sign, size)
         dtype = jnp.result_type(param)
         if dtype == jnp.bfloat16:
             dtype = np.dtype("float32")  # NumPy has no bfloat16; torch casts it back
         entries[index] = {
             "step": np.ones((), "float32"),  # torch only asks whether there was one
-            "prev": np.array(from_coordinates(sign.astype(size.dtype), dtype)),
-            "step_size": np.array(from_coordinates(size, dtype)),
+            "prev": np.array(merged(sign).astype(dtype)),
+            "step_size": np.array(merged(size).astype(dtype)),
         }
     group = {
         "lr": lr,

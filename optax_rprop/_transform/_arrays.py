@@ -17,6 +17,7 @@ from optax_rprop._transform._kernel import Hyperparameters, step_leaf
 from optax_rprop._transform._lift import (
     Form,
     Verdict,
+    negated,
     no_loss_yet,
     real_number,
     transformation,
@@ -29,8 +30,8 @@ class RpropState(NamedTuple):
     Attributes:
         step_sizes: A tree like the parameters: the step size of every coordinate, in the
             units of its parameter; float32, or the parameter's own dtype where that is
-            wider. A complex leaf of shape ``(...)`` has step sizes of shape ``(..., 2)``,
-            for its real and its imaginary part.
+            wider. In the place of a complex leaf there are two arrays of its shape,
+            ``real`` and ``imag``.
         prev_signs: A tree like ``step_sizes``, int8: the remembered signs -1, 0 or 1. A
             coordinate whose sign is not 0 moved against it in the last step, by its step
             size.
@@ -146,7 +147,7 @@ def rprop(
             Hyperparameters(eta_minus, eta_plus, min_step_size, max_step_size),
             variant,
         ),
-        optax.scale(-1.0),
+        negated,
     )
 
 

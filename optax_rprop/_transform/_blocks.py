@@ -9,14 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from optax_rprop._leaf import (
-    coordinates,
-    from_coordinates,
-    is_on_an_axis,
-    shape_of_coordinates,
-    step_size_dtype,
-    varying_like,
-)
+from optax_rprop._leaf import as_dtype, is_on_an_axis, step_size_dtype, varying_like
 from optax_rprop._transform._bases import Bases, Basis, new_basis
 
 JOINT_SIZE = 64  # the most coordinates in the joint vector
@@ -40,7 +33,7 @@ def gather(blocks: Sequence[Block], leaves: Sequence[Any]) -> list[jax.Array]:
     def array(block: Block) -> jax.Array:
         dtype = next(basis.moment.dtype for basis in block.bases if basis is not None)
         members = [
-            _replicated(coordinates(jnp.asarray(leaves[i]))).astype(dtype)
+            _replicated(_coordinates(jnp.asarray(leaves[i]))).astype(dtype)
             for i in block.leaves
         ]
         if not block.joint:
@@ -67,8 +60,8 @@ def scatter(
             sizes = [_num_coordinates(leaves[i]) for i in block.leaves]
             parts = jnp.split(array, np.cumsum(sizes)[:-1])
         for i, part in zip(block.leaves, parts, strict=True):
-            part = part.reshape(shape_of_coordinates(leaves[i]))
-            leaf = from_coordinates(part, dtypes[i])
+            part = part.reshape(_shape_of_coordinates(leaves[i]))
+            leaf = _from_coordinates(part, dtypes[i])
             replaced[i] = _placed_like(leaves[i], leaf)
     return replaced
 
@@ -133,7 +126,7 @@ def _joint(leaves: Sequence[Any], max_size: int) -> set[int]:
 def _bases_of_leaf(leaf: Any, max_size: int) -> tuple[Basis | None, ...] | None:
     if not _num_coordinates(leaf):
         return None
-    bases = tuple(_new_basis(n, [leaf], max_size) for n in shape_of_coordinates(leaf))
+    bases = tuple(_new_basis(n, [leaf], max_size) for n in _shape_of_coordinates(leaf))
     return bases if any(basis is not None for basis in bases) else None
 
 
@@ -146,8 +139,24 @@ def _new_basis(size: int, leaves: Sequence[Any], max_size: int) -> Basis | None:
     return basis
 
 
+def _coordinates(x: jax.Array) -> jax.Array:
+    """The coordinates of a leaf; the parts of a complex one form a last axis."""
+    return jnp.stack([x.real, x.imag], axis=-1) if jnp.iscomplexobj(x) else x
+
+
+def _from_coordinates(x: jax.Array, dtype: Any) -> jax.Array:
+    """The leaf of this dtype with these coordinates."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return jax.lax.complex(x[..., 0], x[..., 1]).astype(dtype)
+    return as_dtype(x, dtype)
+
+
+def _shape_of_coordinates(leaf: Any) -> tuple[int, ...]:
+    return (*np.shape(leaf), 2) if jnp.iscomplexobj(leaf) else np.shape(leaf)
+
+
 def _num_coordinates(leaf: Any) -> int:
-    return math.prod(shape_of_coordinates(leaf))
+    return math.prod(_shape_of_coordinates(leaf))
 
 
 def _replicated(array: jax.Array) -> jax.Array:

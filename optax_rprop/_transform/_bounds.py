@@ -36,14 +36,14 @@ class BoxState(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The bounds of one leaf, in its dtype: scalars, or arrays of its shape."""
+    """The bounds of coordinates, in their dtype: scalars, or arrays of their shape."""
 
     lower: Any
     upper: Any
 
 
 def bounds_of(caller: str, params: Any, lower: Any, upper: Any) -> list[Bounds]:
-    """The bounds of every leaf of the parameters, infinite where there are none."""
+    """The bounds of all coordinates, infinite where there are none."""
     found = []
     leaves = jax.tree.leaves_with_path(params)
     sides = (
@@ -53,7 +53,8 @@ def bounds_of(caller: str, params: Any, lower: Any, upper: Any) -> list[Bounds]:
     for (path, leaf), low, high in zip(leaves, *sides, strict=True):
         _box_checks.bounds_of_leaf(caller, path, leaf, low, high)
         real = finfo(jnp.result_type(leaf)).dtype
-        found.append(Bounds(jnp.asarray(low, real), jnp.asarray(high, real)))
+        bounds = Bounds(jnp.asarray(low, real), jnp.asarray(high, real))
+        found += [bounds, bounds] if jnp.iscomplexobj(leaf) else [bounds]
     return found
 
 

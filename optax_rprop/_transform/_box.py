@@ -10,13 +10,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks as shared_checks
-from optax_rprop._leaf import (
-    coordinates,
-    coordinates_like,
-    from_coordinates,
-    shape_of_coordinates,
-    step_size_dtype,
-)
+from optax_rprop._leaf import as_dtype, coordinates_like, merged, split, step_size_dtype
 from optax_rprop._transform import _box_checks, _checks, _settings_checks
 from optax_rprop._transform._bounds import (
     Bounds,
@@ -112,8 +106,11 @@ def in_box(
         caller = "in_box.init"
         shared_checks.parameters(caller, params)
         bounds = bounds_of(caller, params, lower, upper)
-        structure: Any = jax.tree.structure(params)
-        outside = structure.unflatten(map(_outside, jax.tree.leaves(params), bounds))
+        outside = coordinates_like(params, 0, lambda _: np.int8)
+        abstract = (isinstance(p, jax.ShapeDtypeStruct) for p in jax.tree.leaves(params))
+        if not any(abstract):
+            structure: Any = jax.tree.structure(outside)
+            outside = structure.unflatten(map(side_outside, _parts(params), bounds))
         _box_checks.inside(caller, params, outside)
         return BoxState(
             held=outside,
@@ -135,12 +132,12 @@ def in_box(
         _checks.gradients(caller, updates, params, state.last_moves)
         _checks.parameters_like(caller, updates, params, "They are what is bounded.")
         bounds = bounds_of(caller, params, lower, upper)
-        structure: Any = jax.tree.structure(params)
-        starts = jax.tree.leaves(params)
+        structure: Any = jax.tree.structure(state.last_moves)
+        starts = _parts(params)
 
         # The gradient at a loss that is not finite is not looked at.
         rejected = jnp.array(False) if value is None else ~jnp.isfinite(value)
-        sides = list(map(_held, starts, jax.tree.leaves(updates), bounds))
+        sides = list(map(side_held, starts, _parts(updates), bounds))
         sides = [jnp.where(rejected, jnp.zeros_like(side), side) for side in sides]
         held = structure.unflatten(sides)
 
@@ -151,10 +148,10 @@ def in_box(
         if nodes(inner_state, EigenbasisState):  # signs belong to directions
             back = rejected if rprop_states(inner_state) else jnp.array(False)
             undone = [jnp.broadcast_to(back, side.shape) for side in sides]
-        leaves = jax.tree.leaves(moves), jax.tree.leaves(state.last_moves), undone
+        leaves = _parts(moves), jax.tree.leaves(state.last_moves), undone
         moved = map(_move, starts, *leaves, sides, bounds)
         moves, last_moves = map(structure.unflatten, zip(*moved, strict=True))
-        return moves, BoxState(held, last_moves, inner_state)
+        return merged(moves), BoxState(held, last_moves, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -191,38 +188,30 @@ def _filled(held: Any, tree: Any, value: float) -> Any:
 
     def fill(path: Any, leaf: Any) -> Any:
         side = sides.get(path)
-        if side is None or side.shape != shape_of_coordinates(leaf):
+        if side is None or side.shape != np.shape(leaf):
             return leaf
-        parts = coordinates(jnp.asarray(leaf))
-        return from_coordinates(jnp.where(side == 0, parts, value), jnp.result_type(leaf))
+        return jnp.where(side == 0, leaf, jnp.asarray(value, jnp.result_type(leaf)))
 
-    return jax.tree.map_with_path(fill, tree)
-
-
-def _outside(param: Any, bounds: Bounds) -> jax.Array:
-    if isinstance(param, jax.ShapeDtypeStruct):
-        zeros: jax.Array = coordinates_like(param, 0, lambda _: np.int8)
-        return zeros
-    return side_outside(coordinates(jnp.asarray(param)), bounds)
+    return merged(jax.tree.map_with_path(fill, split(tree)))
 
 
-def _held(param: Any, grad: Any, bounds: Bounds) -> jax.Array:
-    param, grad = (coordinates(jnp.asarray(x)) for x in (param, grad))
-    return side_held(param, grad, bounds)
+def _parts(tree: Any) -> list[jax.Array]:
+    """The arrays of the coordinates of a tree."""
+    return jax.tree.leaves(split(jax.tree.map(jnp.asarray, tree)))
 
 
 def _move(
-    param: Any,
-    move: Any,
+    param: jax.Array,
+    move: jax.Array,
     last_move: jax.Array,
     undone: jax.Array,
     side: jax.Array,
     bounds: Bounds,
 ) -> tuple[jax.Array, jax.Array]:
     """The move of a leaf inside its bounds, and what to remember of it."""
-    dtype, move = jnp.result_type(move), coordinates(jnp.asarray(move))
+    dtype = move.dtype
     move = jnp.where(side == 0, move, 0)
     move = jnp.where(undone, -last_move.astype(move.dtype), move)
-    move = cut(coordinates(jnp.asarray(param)), move, bounds)
+    move = cut(param, move, bounds)
     remembered = jnp.where(undone, 0, move).astype(last_move.dtype)
-    return from_coordinates(move, dtype), remembered
+    return as_dtype(move, dtype), remembered

@@ -19,7 +19,7 @@ from optax_rprop._checks import (
     path_name,
     type_of,
 )
-from optax_rprop._leaf import shape_of_coordinates, step_size_dtype
+from optax_rprop._leaf import for_each_part, is_parts, step_size_dtype
 
 
 def loss(caller: str, name: str, needed: bool, value: Any) -> None:
@@ -67,6 +67,8 @@ def scalars(caller: str, state: Any, *names: str) -> None:
 
 def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
     """Raise unless ``grads`` fits the parameters and ``memory``, which init made."""
+    arrays = jax.tree.leaves(memory, is_leaf=is_parts)
+    memory = jax.tree.map(lambda _: 0, memory, is_leaf=is_parts)
     structure: Any = jax.tree.structure(grads)
     if structure != jax.tree.structure(memory):
         have = [path for path, _ in jax.tree.leaves_with_path(grads)]
@@ -78,7 +80,7 @@ def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
             f"{caller}: the gradients must have the tree structure of the parameters "
             f"that init was given, got {found}. {_INIT_AGAIN}"
         )
-    leaves, arrays = jax.tree.leaves(grads), jax.tree.leaves(memory)
+    leaves = jax.tree.leaves(grads)
     if not all(map(is_inexact, leaves)):
         raise TypeError(
             f"{caller}: every gradient must be a floating-point or complex array, got "
@@ -88,8 +90,8 @@ def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
     have_params = structure == jax.tree.structure(params)
     like = jax.tree.leaves(params) if have_params else leaves
     fitting = [
-        np.shape(grad) == np.shape(param)
-        and shape_of_coordinates(grad) == shape_of_coordinates(param) == np.shape(array)
+        np.shape(grad) == np.shape(param) == np.shape(jax.tree.leaves(array)[0])
+        and jnp.iscomplexobj(grad) == jnp.iscomplexobj(param) == is_parts(array)
         for grad, param, array in zip(leaves, like, arrays, strict=True)
     ]
     if not all(fitting):
@@ -98,7 +100,7 @@ def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
         wrong = [
             f"{path_name(path)} of {type_of(grad)}"
             + (f" for a parameter of {type_of(param)}" if have_params else "")
-            + f" where the state has an array of shape {np.shape(array)}"
+            + f" where the state has {_arrays(array)}"
             for fits, path, grad, param, array in rows
             if not fits
         ]
@@ -116,12 +118,13 @@ def step_sizes_and_signs(
     have_params = structure == jax.tree.structure(params)
 
     def size_like(grad: Any, size: Any, param: Any) -> Any:
-        allowed = dtype_of(size) == np.float64 and not have_params
+        found = dtype_of(jax.tree.leaves(size)[0])
+        allowed = found == np.float64 and not have_params
         dtype = np.float64 if allowed else step_size_dtype(jnp.result_type(param))
-        return _shape(shape_of_coordinates(grad), dtype)
+        return shapes(grad, dtype)
 
     sizes = jax.tree.map(size_like, grads, step_sizes, params if have_params else grads)
-    signs = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.int8), grads)
+    signs = jax.tree.map(lambda grad: shapes(grad, np.int8), grads)
     conforms(caller, "step_sizes of the state", step_sizes, sizes, *_INIT_MAKES)
     conforms(caller, "prev_signs of the state", prev_signs, signs, *_INIT_MAKES)
     values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
@@ -205,7 +208,7 @@ def without_units(found: list[Any]) -> None:
 
 def codes(caller: str, grads: Any, codes: Any, min_step_size: Any) -> None:
     """Raise unless the tree is what init makes for such gradients."""
-    like = jax.tree.map(lambda g: _shape(shape_of_coordinates(g), np.uint8), grads)
+    like = jax.tree.map(lambda grad: shapes(grad, np.uint8), grads)
     conforms(caller, "codes of the state", codes, like, *_INIT_MAKES)
     values(caller, _UPDATED, codes=codes, min_step_size=min_step_size)
 
@@ -243,7 +246,20 @@ def _all_hold(name: str, array: Any) -> jax.Array:
     return jnp.all(holds(array))
 
 
-_shape: Any = jax.ShapeDtypeStruct
+def shapes(leaf: Any, dtype: Any) -> Any:
+    """Those of the arrays of this dtype that a state holds for a leaf."""
+    shape: Any = jax.ShapeDtypeStruct
+    return for_each_part(leaf, lambda: shape(np.shape(leaf), dtype))
+
+
+def _arrays(node: Any) -> str:
+    """The arrays of a state for one leaf, for a message."""
+    shape = np.shape(jax.tree.leaves(node)[0])
+    return (
+        f"two arrays of shape {shape}" if is_parts(node) else f"an array of shape {shape}"
+    )
+
+
 _UPDATED = "The state is what init returned, and then what the last update returned."
 _INIT_AGAIN = "Call init again after changing the model."
 _TARGET = (

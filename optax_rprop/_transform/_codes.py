@@ -20,8 +20,7 @@ import numpy as np
 
 from optax_rprop._leaf import (
     above_and_below_zero,
-    coordinates,
-    from_coordinates,
+    as_dtype,
     select,
 )
 from optax_rprop._rule import OnSignChange, rprop_step, take_back
@@ -44,7 +43,7 @@ def step_codes(
 ) -> tuple[jax.Array, jax.Array]:
     """A leaf's update (up the gradient) and codes, as one compiled kernel."""
     level, prev_sign = _level_and_sign(code)
-    above, below = above_and_below_zero(coordinates(grad))
+    above, below = above_and_below_zero(grad)
     sign = select(above, _PLUS, select(below, _MINUS, np.uint8(0)))
     same_sign = (sign & prev_sign) != 0
     opposite_sign = (sign | prev_sign) == (_PLUS | _MINUS)
@@ -62,7 +61,7 @@ def step_codes(
     update = _last_step(new_code, min_step_size)
     if step.undo is not None:
         update = select(step.undo, -_last_step(code, min_step_size), update)
-    return from_coordinates(update, grad.dtype), new_code
+    return as_dtype(update, grad.dtype), new_code
 
 
 def level_of(

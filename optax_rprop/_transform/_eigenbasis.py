@@ -16,12 +16,11 @@ import optax
 from optax_rprop import _checks as shared_checks
 from optax_rprop._cond import cond
 from optax_rprop._leaf import (
-    coordinates,
     coordinates_like,
     finfo,
-    from_coordinates,
+    merged,
     scalar_like,
-    shape_of_coordinates,
+    split,
     step_size_dtype,
     wide_dtype,
     widened,
@@ -64,8 +63,9 @@ class EigenbasisState(NamedTuple):
             each column, and the ``moment``, ``(k, k)``, whose eigenvectors they follow.
             Both are float32, or float64 where the parameters are wider.
         prev_grads: A tree like the parameters: the last finite gradient, zero at first,
-            in the dtype of the bases. A complex leaf of shape ``(...)`` has the shape
-            ``(..., 2)``. For a leaf that stays as it is, there are zeros.
+            in the dtype of the bases. In the place of a complex leaf there are two
+            arrays, ``real`` and ``imag``. For a leaf that stays as it is, there are
+            zeros.
         inner_state: The state of the wrapped transformation. Its arrays belong to the
             directions: entry ``i`` is that of direction ``i``.
     """
@@ -254,7 +254,9 @@ def _check(caller: str, grads: Any, params: Any, state: Any, max_size: int) -> N
         _checks.parameters_like(caller, grads, params, hint)
     leaves = jax.tree.leaves(params)
     bases = jax.eval_shape(lambda: new_bases(leaves, max_size)) if leaves else ()
-    expected = jax.tree.map(_coordinates_of, params)
+    expected = jax.tree.map(
+        lambda p: _checks.shapes(p, step_size_dtype(jnp.result_type(p))), params
+    )
     _checks.turned(caller, state, _bases(state), bases, expected)
 
 
@@ -274,8 +276,8 @@ def _observe(
     decay: jax.typing.ArrayLike,
 ) -> tuple[list[Block], Any]:
     """The blocks with the change of the gradient in their moments; what to remember."""
-    prev = jax.tree.leaves(state.prev_grads)
-    structure: Any = jax.tree.structure(state.prev_grads)
+    prev = jax.tree.leaves(merged(state.prev_grads))
+    structure: Any = jax.tree.structure(grads)
     arrays = gather(blocks, jax.tree.leaves(grads)), gather(blocks, prev)
     is_change = accepted & (state.num_updates > 0)
     observed, remembered = [], []
@@ -285,7 +287,7 @@ def _observe(
         observed.append(block._replace(bases=bases))
         remembered.append(jnp.where(accepted & finite, grad, last))
     prev = scatter(blocks, remembered, prev, [p.dtype for p in prev])
-    return observed, structure.unflatten(prev)
+    return observed, split(structure.unflatten(prev))
 
 
 def _refresh(blocks: Sequence[Block], is_due: jax.Array) -> list[Block]:
@@ -356,23 +358,23 @@ def _turn_back(
 
 def _undone(moves: Any, state: Any) -> list[jax.Array]:
     """What is taken back of earlier steps, leaf by leaf."""
-
-    def part(move: Any, undone: jax.Array) -> jax.Array:
-        move = jnp.asarray(move)
-        return from_coordinates(jnp.where(undone, coordinates(move), 0), move.dtype)
-
-    return list(map(part, jax.tree.leaves(moves), is_undone(moves, state)))
+    parts = split(jax.tree.map(jnp.asarray, moves))
+    structure: Any = jax.tree.structure(parts)
+    kept = (
+        jnp.where(undone, part, jnp.zeros_like(part))
+        for part, undone in zip(
+            jax.tree.leaves(parts), is_undone(moves, state), strict=True
+        )
+    )
+    leaves: list[jax.Array] = jax.tree.leaves(merged(structure.unflatten(kept)))
+    return leaves
 
 
 _shape: Any = jax.ShapeDtypeStruct
 
 
-def _coordinates_of(leaf: Any) -> Any:
-    return _shape(shape_of_coordinates(leaf), step_size_dtype(jnp.result_type(leaf)))
-
-
 def _like_both(grad: Any, prev: Any) -> Any:
     """A parameter of these; it may be of higher precision than its gradient."""
     dtype = jnp.result_type(grad)
-    wide = shared_checks.dtype_of(prev) == np.float64
+    wide = shared_checks.dtype_of(jax.tree.leaves(prev)[0]) == np.float64
     return _shape(np.shape(grad), np.promote_types(dtype, np.float64) if wide else dtype)

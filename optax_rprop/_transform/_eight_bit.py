@@ -24,6 +24,7 @@ from optax_rprop._transform._first_steps import LearningRate, first_step_sizes
 from optax_rprop._transform._lift import (
     Form,
     Verdict,
+    negated,
     no_loss_yet,
     real_number,
     transformation,
@@ -36,7 +37,8 @@ class Rprop8bitState(NamedTuple):
     Attributes:
         codes: A tree like the parameters, uint8: the level of the step size above
             ``min_step_size``, 0 to 84, plus 85 if the remembered sign is 1 and 170 if it
-            is -1. A complex leaf of shape ``(...)`` has codes of shape ``(..., 2)``.
+            is -1. In the place of a complex leaf there are two arrays of its shape,
+            ``real`` and ``imag``.
         min_step_size: A float32 scalar: the step size of level 0, which is the lower
             bound for as long as this state is used.
         prev_value: As in :class:`RpropState`.
@@ -135,7 +137,7 @@ def rprop_8bit(
         _scale_by_rprop_8bit(
             "rprop_8bit", learning_rate, min_step_size, max_step_size, variant
         ),
-        optax.scale(-1.0),
+        negated,
     )
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optax_rprop._leaf import coordinates, coordinates_like
+from optax_rprop._leaf import coordinates_like, split
 from optax_rprop._transform import _settings_checks
 
 LearningRate = jax.typing.ArrayLike | optax.Params | Literal["relative"]
@@ -37,13 +37,12 @@ def first_step_sizes(
     )
 
 
-def _of_leaf(param: Any, size: Any, dtype_of: Callable[[Any], Any]) -> jax.Array:
-    zeros = coordinates_like(param, 0, dtype_of)  # sharded like the parameter
-    size = jnp.broadcast_to(jnp.asarray(size, zeros.dtype), np.shape(param))
-    if zeros.ndim > size.ndim:  # both parts of a complex parameter
-        size = size[..., None]
-    sizes: jax.Array = zeros + jnp.broadcast_to(size, zeros.shape)
-    return sizes
+def _of_leaf(param: Any, size: Any, dtype_of: Callable[[Any], Any]) -> Any:
+    def of_part(zeros: jax.Array) -> jax.Array:
+        return zeros + jnp.broadcast_to(jnp.asarray(size, zeros.dtype), zeros.shape)
+
+    # Added to zeros, so that it is sharded like the parameter.
+    return jax.tree.map(of_part, coordinates_like(param, 0, dtype_of))
 
 
 def _relative(
@@ -51,12 +50,15 @@ def _relative(
     smallest: jax.typing.ArrayLike,
     largest: jax.typing.ArrayLike,
     dtype_of: Callable[[Any], Any],
-) -> jax.Array:
-    zeros: jax.Array = coordinates_like(param, 0, dtype_of)
-    fraction = jnp.asarray(FRACTION, zeros.dtype)
-    size = zeros
-    if not isinstance(param, jax.ShapeDtypeStruct):
-        size = fraction * jnp.abs(coordinates(jnp.asarray(param))).astype(zeros.dtype)
-    usable = (size > 0) & jnp.isfinite(size)
-    low, high = (jnp.asarray(bound, zeros.dtype) for bound in (smallest, largest))
-    return zeros + jnp.clip(jnp.where(usable, size, fraction), low, high)
+) -> Any:
+    def of_part(zeros: jax.Array, part: jax.Array) -> jax.Array:
+        fraction = jnp.asarray(FRACTION, zeros.dtype)
+        size = fraction * jnp.abs(part).astype(zeros.dtype)
+        usable = (size > 0) & jnp.isfinite(size)
+        low, high = (jnp.asarray(bound, zeros.dtype) for bound in (smallest, largest))
+        return zeros + jnp.clip(jnp.where(usable, size, fraction), low, high)
+
+    zeros = coordinates_like(param, 0, dtype_of)
+    abstract = isinstance(param, jax.ShapeDtypeStruct)
+    parts = zeros if abstract else split(jnp.asarray(param))
+    return jax.tree.map(of_part, zeros, parts)

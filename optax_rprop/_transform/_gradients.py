@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optax_rprop._leaf import shape_of_coordinates
+from optax_rprop._leaf import merged, split
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._box import free_gradients
@@ -28,14 +28,14 @@ def states_and_gradients(opt_state: Any, grads: Any) -> list[tuple[RpropState, A
     """The states that ``rprop_states`` finds, in its order, each with what it saw.
 
     ``grads`` is what the optimizer was given when it made ``opt_state``. What a state saw
-    is a tree like its step sizes, or None where a wrapper hides it.
+    is a tree of coordinates like its step sizes, or None where a wrapper hides it.
     """
     found: list[tuple[RpropState, Any]] = []
     for state in nodes(opt_state, (RPROP, *_SEEN)):
         if type(state) in _SEEN:
             field, see = _SEEN[type(state)]
             seen = _fitting(grads, getattr(state, field))
-            seen = None if seen is None else see(state, seen)
+            seen = None if seen is None else see(state, merged(seen))
             found += states_and_gradients(state.inner_state, seen)
         else:
             found += [(s, _fitting(grads, s.step_sizes)) for s in rprop_states(state)]
@@ -48,7 +48,7 @@ def sees_otherwise(opt_state: Any) -> bool:
 
 
 def _fitting(grads: Any, like: Any) -> Any:
-    """The gradients as a tree of which ``like`` has the coordinates; None if they differ.
+    """The coordinates of the gradients as a tree like ``like``; None if they differ.
 
     Leaves are left out where a mask does so, and ``optax.flatten`` makes one of all.
     """
@@ -56,11 +56,11 @@ def _fitting(grads: Any, like: Any) -> Any:
         return None
     arrays = jax.tree.leaves_with_path(like)
     structure: Any = jax.tree.structure(like)
-    grad_at = dict(jax.tree.leaves_with_path(grads))
-    for candidates in ([grad_at.get(path) for path, _ in arrays], [_flattened(grads)]):
+    grad_at = dict(jax.tree.leaves_with_path(split(grads)))
+    in_place = [grad_at.get(path) for path, _ in arrays]
+    for candidates in (in_place, jax.tree.leaves(split(_flattened(grads)))):
         if len(candidates) == len(arrays) and all(
-            grad is not None
-            and (shape_of_coordinates(grad) == array.shape or not array.size)
+            grad is not None and (np.shape(grad) == array.shape or not array.size)
             for grad, (_, array) in zip(candidates, arrays, strict=True)
         ):
             return structure.unflatten(candidates)
@@ -69,6 +69,6 @@ def _fitting(grads: Any, like: Any) -> Any:
 
 def _flattened(grads: Any) -> jax.Array:
     """The gradients as ``optax.flatten`` passes them on."""
-    leaves = jax.tree.leaves(grads)
+    leaves = jax.tree.leaves(merged(grads))
     dtype = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves))
     return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves])

@@ -9,8 +9,7 @@ import numpy as np
 
 from optax_rprop._leaf import (
     above_and_below_zero,
-    coordinates,
-    from_coordinates,
+    as_dtype,
     select,
     sign_of,
 )
@@ -49,7 +48,7 @@ def step_leaf(
     limits = np.finfo(step_size.dtype)
     smallest = jnp.maximum(smallest, limits.tiny)  # a step size of 0 could never grow
     largest = jnp.minimum(largest, limits.max)  # 0 times inf would be NaN
-    grad_dtype, grad = grad.dtype, coordinates(grad)
+    grad_dtype = grad.dtype
     # Multiply in float32: XLA's CPU backend would compute a bfloat16 product in a pass of
     # its own, into a buffer.
     grad = grad.astype(np.promote_types(grad.dtype, np.float32))
@@ -73,7 +72,7 @@ def step_leaf(
     if step.undo is not None:  # reads old values, so XLA keeps copies on a CPU
         last_update = prev_sign.astype(step_size.dtype) * step_size
         update = select(step.undo, -last_update, update)
-    return from_coordinates(update, grad_dtype), step.step_size, new_sign
+    return as_dtype(update, grad_dtype), step.step_size, new_sign
 
 
 def _written_after(step_size: jax.Array, sign: jax.Array) -> jax.Array:

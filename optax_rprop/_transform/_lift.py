@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks as shared_checks
-from optax_rprop._leaf import finfo, scalar_like
+from optax_rprop._leaf import finfo, merged, scalar_like, split
 from optax_rprop._rule import RULES, Variant
 from optax_rprop._transform import _checks
 
@@ -25,7 +25,7 @@ class Form(NamedTuple):
     """One way to store step sizes and signs."""
 
     state: Any  # the NamedTuple that init returns; it has a ``prev_value``
-    memory: tuple[str, ...]  # its fields that hold an array for every leaf
+    memory: tuple[str, ...]  # its fields that hold an array for every coordinate
     init: Callable[[optax.Params], Any]
     # Takes the state and the verdict; returns a function from a leaf's gradient and
     # arrays to its update and new arrays.
@@ -57,6 +57,7 @@ def transformation(
         _checks.loss(caller, variant, RULES[variant].needs_loss, value)
         verdict, prev_value = _judge_loss(value, state.prev_value)
 
+        updates = split(updates)
         structure: Any = jax.tree.structure(updates)
         trees = (updates, *(getattr(state, field) for field in form.memory))
         step_leaf = form.stepper(state, verdict)
@@ -68,9 +69,21 @@ def transformation(
             for part in range(len(trees))
         )
         new = dict(zip(form.memory, memory, strict=True)) | {"prev_value": prev_value}
-        return updates, state._replace(**new)
+        return merged(updates), state._replace(**new)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _negate(
+    updates: optax.Updates, state: Any, params: optax.Params | None = None
+) -> tuple[optax.Updates, Any]:
+    del params
+    return jax.tree.map(jnp.negative, updates), state
+
+
+# It does what optax.scale(-1) does. But a complex product with -1 would compute each part
+# from both, and so a TPU, which keeps the two apart, would read the arrays of both twice.
+negated = optax.GradientTransformation(lambda _: optax.ScaleState(), _negate)
 
 
 def no_loss_yet(params: optax.Params) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from optax_rprop._leaf import coordinates, from_coordinates
+from optax_rprop._leaf import merged, split
 from optax_rprop._transform import _checks
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._codes import LEVELS
@@ -65,9 +65,7 @@ def smallest_step_size(
         return state
 
     opt_state = jax.tree.map(about_to_shrink, opt_state, is_leaf=is_rprop)
-    grads = jax.tree.map(
-        lambda p: from_coordinates(-jnp.ones_like(coordinates(p)), p.dtype), params
-    )
+    grads = merged(jax.tree.map(lambda part: -jnp.ones_like(part), split(params)))
     # Both shrink: a change of sign, and a loss that is not finite, whatever the basis.
     value = jnp.asarray(jnp.nan)
     _, after = optimizer.update(grads, opt_state, params, value=value, grad=grads)

@@ -4,13 +4,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from optax_rprop._leaf import coordinates, shape_of_coordinates
+from optax_rprop._leaf import split
 from optax_rprop._transform._state import rprop_states
 
 
 def is_undone(moves: Any, state: Any) -> list[jax.Array]:
-    """Where a move goes back, for the coordinates of every leaf.
+    """Where a move goes back, for every array of its coordinates.
 
     In every rule of Rprop, a coordinate that remembers no sign has not taken a step. So
     if it moves, it goes back. ``state`` is the one after the move.
@@ -22,10 +23,10 @@ def is_undone(moves: Any, state: Any) -> list[jax.Array]:
     }
 
     def of_leaf(path: Any, move: Any) -> jax.Array:
-        sign, shape = signs.get(path), shape_of_coordinates(move)
+        sign, shape = signs.get(path), np.shape(move)
         if sign is None or sign.shape != shape:
             return jnp.zeros(shape, bool)
-        undone: jax.Array = (sign == 0) & (coordinates(jnp.asarray(move)) != 0)
+        undone: jax.Array = (sign == 0) & (move != 0)
         return undone
 
-    return [of_leaf(path, move) for path, move in jax.tree.leaves_with_path(moves)]
+    return [of_leaf(path, move) for path, move in jax.tree.leaves_with_path(split(moves))]

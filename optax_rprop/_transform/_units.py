@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from optax_rprop import _checks as shared_checks
 from optax_rprop._leaf import (
-    coordinates,
+    as_dtype,
     coordinates_like,
     finfo,
-    from_coordinates,
+    merged,
+    split,
     step_size_dtype,
     widened,
 )
@@ -31,8 +33,8 @@ class UnitsState(NamedTuple):
 
     Attributes:
         units: A tree like the parameters: the unit of each; float32, or the dtype of the
-            parameter where that is wider. A complex leaf of shape ``(...)`` has units of
-            shape ``(..., 2)``, for its real and its imaginary part.
+            parameter where that is wider. A complex leaf has two arrays of its shape,
+            ``real`` and ``imag``.
         inner_state: The state of the wrapped transformation. Its step sizes are in these
             units.
     """
@@ -128,7 +130,9 @@ def in_units(
         moves, inner_state = wrapped.update(
             measured_gradients(state, updates), state.inner_state, params, **extra_args
         )
-        moves = jax.tree.map(_times, moves, state.units, updates)
+        moved = jax.tree.map(_times, _parts(moves), state.units)
+        dtypes = jax.tree.map(jnp.result_type, split(updates))
+        moves = merged(jax.tree.map(as_dtype, moved, dtypes))
         return moves, UnitsState(state.units, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -136,46 +140,54 @@ def in_units(
 
 def measured_gradients(state: UnitsState, grads: Any) -> Any:
     """The gradients with respect to the parameters in their units."""
-    return jax.tree.map(lambda g, u: _times(g, u, widened(g)), grads, state.units)
+    return merged(jax.tree.map(_times, _parts(grads), state.units))
 
 
 def sizes_at_start(params: Any) -> Any:
     """The absolute value of every coordinate; 1 where that is 0, or no usable number."""
 
-    def sizes(param: Any) -> jax.Array:
-        ones: jax.Array = coordinates_like(param, 1, step_size_dtype)
-        if isinstance(param, jax.ShapeDtypeStruct):
-            return ones
-        size = jnp.abs(coordinates(jnp.asarray(param))).astype(ones.dtype)
-        usable = (size >= finfo(ones.dtype).tiny) & jnp.isfinite(size)
-        return jnp.where(usable, size, ones)
+    def of_part(one: jax.Array, part: jax.Array) -> jax.Array:
+        size = jnp.abs(part).astype(one.dtype)
+        usable = (size >= finfo(one.dtype).tiny) & jnp.isfinite(size)
+        return jnp.where(usable, size, one)
 
-    return jax.tree.map(sizes, params)
+    ones = coordinates_like(params, 1, step_size_dtype)
+    return ones if _is_abstract(params) else jax.tree.map(of_part, ones, _parts(params))
 
 
 def _given(params: Any, units: Any) -> Any:
     unit_at = _settings_checks.units_by_path("in_units.init", params, units)
 
-    def of_leaf(path: Any, param: Any) -> jax.Array:
-        ones: jax.Array = coordinates_like(param, 1, step_size_dtype)
-        unit = jnp.asarray(unit_at[path], ones.dtype)
-        if unit.ndim and ones.ndim > unit.ndim:  # both parts of a complex parameter
-            unit = unit[..., None]
-        return ones * jnp.broadcast_to(unit, ones.shape)
+    def of_leaf(path: Any, param: Any) -> Any:
+        def of_part(ones: jax.Array) -> jax.Array:
+            unit = jnp.asarray(unit_at[path], ones.dtype)
+            return ones * jnp.broadcast_to(unit, ones.shape)
+
+        # A product with ones, so that it is sharded like the parameter.
+        return jax.tree.map(of_part, coordinates_like(param, 1, step_size_dtype))
 
     return jax.tree.map_with_path(of_leaf, params)
 
 
 def _measured(params: Any, units: Any) -> Any:
-    def of_leaf(param: Any, unit: jax.Array) -> Any:
-        wide = widened(param)
-        if isinstance(param, jax.ShapeDtypeStruct):
-            return wide
-        return from_coordinates(coordinates(wide) / unit, wide.dtype)
+    if _is_abstract(params):
+        return jax.tree.map(widened, params)
 
-    return jax.tree.map(of_leaf, params, units)
+    def of_part(part: jax.Array, unit: jax.Array) -> jax.Array:
+        return part / unit.astype(part.dtype)
+
+    return merged(jax.tree.map(of_part, _parts(params), units))
 
 
-def _times(leaf: Any, unit: jax.Array, like: Any) -> jax.Array:
-    """The leaf times its units, in the dtype of ``like``."""
-    return from_coordinates(coordinates(widened(leaf)) * unit, jnp.result_type(like))
+def _is_abstract(params: Any) -> bool:
+    return any(isinstance(p, jax.ShapeDtypeStruct) for p in jax.tree.leaves(params))
+
+
+def _parts(tree: Any) -> Any:
+    """The coordinates of a tree, in single precision at least."""
+    return split(jax.tree.map(lambda leaf: widened(jnp.asarray(leaf)), tree))
+
+
+def _times(part: jax.Array, unit: jax.Array) -> jax.Array:
+    dtype = np.promote_types(part.dtype, unit.dtype)  # a gradient may be the narrower one
+    return part.astype(dtype) * unit.astype(dtype)
