@@ -21,7 +21,7 @@ _NAME = "streaming_value_and_grad"
 def streaming_value_and_grad(
     loss_fn: Callable[..., jax.Array],
 ) -> Callable[[optax.Params, Iterable[Any]], tuple[jax.Array, optax.Updates]]:
-    r"""Loss and gradient over all of the data, where the data is larger than memory.
+    r"""Loss and gradient over data that is larger than memory.
 
     It is like ``jax.value_and_grad``, but the data comes as an iterable of batches in
     host memory: from disk, from a loader or from a generator. With batches of
@@ -32,14 +32,14 @@ def streaming_value_and_grad(
         f = \frac{\sum_i n_i f_i}{\sum_i n_i}, \qquad
         \nabla f = \frac{\sum_i n_i \nabla f_i}{\sum_i n_i}.
 
-    That is the loss of the whole if ``loss_fn`` is a mean over the leading axis (terms
-    without data in them are fine), however uneven the batches are. Take one Rprop step
-    after each pass over the data; the loss is the ``value`` that ``"irprop+"`` asks for.
-    Where the data fits into memory, ``fit`` with ``microbatch_size`` is faster.
+    That is the loss of the whole data if ``loss_fn`` is a mean over the leading axis
+    (terms without data in them are fine), however uneven the batches are. Take one Rprop
+    step after each pass over the data. The loss is the ``value`` that ``"irprop+"``
+    needs. If the data fits into memory, ``fit`` with ``microbatch_size`` is faster.
 
     A batch moves to the device while the previous one is processed; at most two are there
-    at a time. Batches of one shape share what is compiled. Like ``jax.jit``, the function
-    that this returns does not see that an attribute or a global behind ``loss_fn`` has
+    at a time. Batches of one shape share a compiled program. Like ``jax.jit``, the
+    returned function does not see that an attribute or a global behind ``loss_fn`` has
     changed.
 
     Args:
@@ -47,13 +47,13 @@ def streaming_value_and_grad(
 
     Returns:
         A function ``evaluate(params, batches)``. ``batches`` is an iterable of tuples or
-        lists of arrays with one leading size; any other batch is a single argument. It
-        returns the loss, a scalar, and the gradients, shaped like ``params``, in their
-        dtypes; the sums are float32, or wider where these are. Gradients of complex
-        parameters are conjugated, as ``jax.grad`` returns them.
+        lists of arrays with the same leading size; any other batch is a single argument.
+        The function returns the loss, a scalar, and the gradients, with the shapes and
+        dtypes of ``params``. The sums are float32, or wider if these are wider. Gradients
+        of complex parameters are conjugated, as ``jax.grad`` returns them.
 
     Raises:
-        ValueError: From ``evaluate``: ``batches`` is empty (a generator is, after one
+        ValueError: From ``evaluate``: ``batches`` is empty (as a generator is after one
             pass), its arrays have unequal leading sizes, or the loss is not a scalar.
         TypeError: ``loss_fn`` is not a function. From ``evaluate``: the loss is not a
             real number, or a parameter is neither floating-point nor complex.

@@ -47,24 +47,23 @@ def streaming_fit(
     """:func:`fit` to data that is larger than memory.
 
     A step is a pass over all batches, which come from the host: from disk, from a loader
-    or from a generator. Loss and gradient are those of
-    :func:`streaming_value_and_grad`; all else is as in :func:`fit`: the stop rules, the
-    best parameters, the way back from a loss that is not finite, history and progress.
-    The loop itself runs on the host. Where the data fits into memory, :func:`fit` with
-    ``microbatch_size`` is faster.
+    or from a generator. Loss and gradient are those of :func:`streaming_value_and_grad`.
+    Everything else is as in :func:`fit`: the stop rules, the best parameters, the way
+    back from a loss that is not finite, history and progress. The loop itself runs on the
+    host. If the data fits into memory, :func:`fit` with ``microbatch_size`` is faster.
 
     Args:
         loss_fn: The loss, ``loss_fn(params, *batch)``, a real scalar; a mean over the
             leading axis of the batch (terms without data in them are fine).
         params: The initial parameters, a tree of real or complex arrays.
-        batches: All of the data: an iterable that can be passed over again and again,
-            such as a list or a loader, or a function that returns a new iterable for
-            every pass. A batch is a tuple or a list of arrays with one leading size, or
-            any other tree of them, as a single argument. The batches may be uneven and
-            in any order, but have to be the same data at every pass.
-        optimizer: As in :func:`fit`, and so for all that follow. There is no
-            ``value_fn=``, so a line search does not work.
-        max_steps: The most passes but one: the last evaluates where the fit ended.
+        batches: All of the data: an iterable for any number of passes, such as a list or
+            a loader, or a function that returns a new iterable for every pass. A batch is
+            a tuple or a list of arrays with the same leading size; any other tree of
+            arrays is a single argument. The batches may be uneven and in any order, but
+            have to be the same data at every pass.
+        optimizer: As in :func:`fit`, like everything below. There is no ``value_fn=``, so
+            a line search does not work.
+        max_steps: The most steps. One more pass evaluates where the fit ended.
         target_loss: Stop at a loss at or below it.
         step_tol: Stop when every coordinate has a step size of at most this.
         patience: Stop after this many steps without an improvement.
@@ -73,16 +72,16 @@ def streaming_fit(
         history: Whether to keep what every step saw.
         progress: True for a bar, or a function of a :class:`StepRecord`.
         resume: ``result.last`` of a fit with the same loss and optimizer.
-        **unknown: Not accepted; here so that an unknown keyword meets a clear message.
+        **unknown: Not accepted; here so that an unknown keyword gets a clear message.
 
     Returns:
         A :class:`FitResult`, as :func:`fit` returns it.
 
     Raises:
-        ValueError: As in :func:`fit`; a pass has no batches, or the arrays of a batch
+        ValueError: As in :func:`fit`, or a pass has no batches, or the arrays of a batch
             have unequal leading sizes.
-        TypeError: As in :func:`fit`; ``batches`` can be passed over only once, or
-            ``params`` are traced, as inside ``jax.jit``.
+        TypeError: As in :func:`fit`, or ``batches`` allows only one pass, or ``params``
+            are traced, as inside ``jax.jit``.
         ImportError: ``progress`` asks for a bar and tqdm is not installed.
 
     Example:

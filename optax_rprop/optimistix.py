@@ -39,9 +39,9 @@ _FAILURES = {  # every other status is a success
 class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
     r"""Rprop for ``optimistix.minimise``, with the steps and the stop rules of ``fit``.
 
-    It is for what Optimistix brings: implicit derivatives of the solution, and code that
-    is written for its solvers. Otherwise take :func:`~optax_rprop.fit`, which has a
-    history, shows its progress and can go on where it ended.
+    Use it for implicit derivatives of the solution, and in code that is written for the
+    solvers of Optimistix. Otherwise use :func:`~optax_rprop.fit`, which has a history,
+    shows its progress and can go on where it ended.
 
     At a minimum :math:`y` of ``fn(y, args)`` the gradient is zero. So
     ``optimistix.ImplicitAdjoint()``, the default of ``minimise``, takes derivatives with
@@ -53,37 +53,37 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
         -\left(\frac{\partial^2 f}{\partial y^2}\right)^{-1}
         \frac{\partial^2 f}{\partial y \, \partial\theta}.
 
-    They are right as far as the gradient is zero: not where a bound of
+    They are right only if the gradient is zero. So they are wrong if a bound of
     :func:`~optax_rprop.in_box` holds a parameter.
 
-    ``optimistix.OptaxMinimiser`` stops where two losses and two iterates are close to
-    each other, so it takes Rprop's standstill after a sign change for the end. Here no
-    rule looks at the size of an update. The solution is the best that was evaluated.
+    ``optimistix.OptaxMinimiser`` stops when two losses and two iterates are close to each
+    other, so it mistakes Rprop's standstill after a sign change for the end. Here no rule
+    looks at the size of an update. The solution is the best point that was evaluated.
 
     ``sol.stats["status"]`` is a :class:`~optax_rprop.FitStatus`, as an int32 array, and
     ``sol.result`` follows from it. ``TARGET_REACHED``, ``STEP_CONVERGED``, ``STATIONARY``
     and ``STALLED`` are ``successful``; ``NONFINITE`` and ``NAN_GRADIENT`` are
     ``nonfinite``; ``WORSE_THAN_BEST`` is ``nonlinear_divergence``; and ``MAX_STEPS`` is
     ``nonlinear_max_steps_reached``. Optimistix counts evaluations as steps. There is one
-    more of them than steps of ``fit``, since the last one only looks at where the steps
-    led. Give ``minimise`` enough ``max_steps``: its default is 256.
+    evaluation more than steps of ``fit``, because the last one only evaluates where the
+    steps led. Give ``minimise`` enough ``max_steps``: its default is 256.
 
     Args:
         optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None, as in
-            :func:`~optax_rprop.fit`. Create it once: a new one is compiled again.
+            :func:`~optax_rprop.fit`. Create it once: a new one compiles again.
         step_tol: Stop when every coordinate has a step size of at most this, in parameter
             units; positive, and not below ``min_step_size``. Only for Rprop.
         target_loss: Stop at a loss at or below it.
-        patience: Stop after this many steps without an improvement; at least 1. If None,
-            100; inf never stops.
-        rtol: The improvement that counts for ``patience``, relative to the loss; if None,
-            as in :func:`~optax_rprop.fit`.
+        patience: Stop after this many steps without an improvement; at least 1. None
+            means 100; with inf this rule never stops the fit.
+        rtol: The improvement that counts for ``patience``, relative to the loss; None
+            means the same as in :func:`~optax_rprop.fit`.
 
     Raises:
         ValueError: An argument is out of its range. From ``minimise``: ``step_tol`` is
-            asked of an optimizer without step sizes.
+            given, and the optimizer has no step sizes.
         TypeError: An argument is of a wrong kind. From ``minimise``: a derivative is
-            taken through the steps, with another adjoint than ``ImplicitAdjoint``.
+            taken through the steps, with an adjoint other than ``ImplicitAdjoint``.
         ImportError: From the import of this module: Optimistix is not installed.
 
     Example:

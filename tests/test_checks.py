@@ -231,7 +231,7 @@ TURNING = [
         "in_eigenbasis: inner must be an Optax transformation, got function. "
         "in_eigenbasis(rprop()) is usual.",
     ),
-    ({"inner": None}, TypeError, "an Optax transformation, got NoneType."),
+    ({"inner": 0.1}, TypeError, "an Optax transformation, got float."),
     ({"inner": optax.MultiSteps(rprop(), 2)}, TypeError, "got MultiSteps."),
     (
         {"refresh_every": 0},

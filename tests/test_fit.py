@@ -293,10 +293,11 @@ def test_resuming_in_the_middle_of_trouble(variant):
 
 
 def test_patience_is_remembered():
-    settings = {"patience": 30, "max_steps": 100_000}
-    whole = fit(bowl, jnp.zeros(2, "float32"), **settings)
-    first = fit(bowl, jnp.zeros(2, "float32"), patience=30, max_steps=whole.num_steps - 5)
-    rest = fit(bowl, jnp.zeros(2, "float32"), resume=first.last, **settings)
+    start = jnp.zeros(2, "float32")
+    settings = {"optimizer": rprop(), "patience": 30}
+    whole = fit(bowl, start, max_steps=100_000, **settings)
+    first = fit(bowl, start, max_steps=whole.num_steps - 5, **settings)
+    rest = fit(bowl, start, max_steps=100_000, resume=first.last, **settings)
     assert rest.status is FitStatus.STALLED
     assert rest.num_steps == 5
 

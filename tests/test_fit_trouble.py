@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import bowl, every_rule, every_variant, mesh_of
+from helpers import assert_same, bowl, every_rule, every_variant, mesh_of
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from optax_rprop import FitStatus, fit, in_box, in_eigenbasis, rprop, rprop_8bit
+from optax_rprop import FitStatus, fit, in_box, in_eigenbasis, in_units, rprop, rprop_8bit
 
 
 def cliff(p):
@@ -164,10 +164,16 @@ def test_a_fit_whose_best_is_at_the_target_does_not_go_on():
 
 
 def test_more_steps_than_a_count_has_room_for():
-    start = jnp.zeros(2, "float32")
-    first = fit(bowl, start, max_steps=5)
+    start, optimizer = jnp.zeros(2, "float32"), rprop()
+    first = fit(bowl, start, optimizer=optimizer, max_steps=5)
     rest = fit(
-        bowl, start, max_steps=2**31 - 1, resume=first.last, history=False, patience=50
+        bowl,
+        start,
+        optimizer=optimizer,
+        max_steps=2**31 - 1,
+        resume=first.last,
+        history=False,
+        patience=50,
     )
     assert rest.status is FitStatus.STALLED
     assert 50 < rest.num_steps < 300
@@ -248,17 +254,44 @@ def test_flattened_rprop_stops_where_rprop_does(relaxed):
     assert flat.num_steps == plain.num_steps
 
 
-@pytest.mark.parametrize(
+every_wrapper = pytest.mark.parametrize(
     "inner",
-    [rprop(), in_box(rprop(), -2.0, 2.0), in_eigenbasis(rprop())],
-    ids=["rprop", "in_box", "in_eigenbasis"],
+    [rprop(), in_box(rprop(), -2.0, 2.0), in_eigenbasis(), in_units()],
+    ids=["rprop", "in_box", "in_eigenbasis", "in_units"],
 )
+
+
+@every_wrapper
 def test_a_wrapper_that_reshapes_the_tree_has_no_flips(inner, relaxed):
-    optimizer = optax.contrib.split_real_and_imaginary(inner)
-    start = jnp.ones(2, "complex64")
-    result = fit(lambda p: jnp.sum(jnp.abs(p) ** 2), start, optimizer=optimizer)
+    def in_a_list(tree):
+        return tree if tree is None else [tree[:1], tree[1:]]
+
+    def update(grads, state, params, **extra):
+        parts, params = in_a_list(grads), in_a_list(params)
+        updates, state = inner.update(parts, state, params, value=extra["value"])
+        return jnp.concatenate(updates), state
+
+    optimizer = optax.GradientTransformationExtraArgs(
+        lambda params: inner.init(in_a_list(params)), update
+    )
+    result = fit(bowl, jnp.zeros(2, "float32"), optimizer=optimizer)
     assert result.history.flip_fraction is None
     assert np.isfinite(result.history.step_size_mean[0])
+    assert result.loss < 1e-6
+
+
+def test_split_parts_are_known(relaxed):
+    """The two arrays of Optax's wrapper are those of a complex leaf in a state."""
+
+    def loss(p):
+        return jnp.sum(jnp.abs(p - (1 - 2j)) ** 2)
+
+    start = jnp.ones(2, "complex64")
+    plain = fit(loss, start, step_tol=1e-3, optimizer=rprop())
+    wrapped = optax.contrib.split_real_and_imaginary(rprop())
+    split = fit(loss, start, step_tol=1e-3, optimizer=wrapped)
+    assert_same(split.history, plain.history)
+    assert split.status is plain.status is FitStatus.STEP_CONVERGED
 
 
 UNTRAINED = {

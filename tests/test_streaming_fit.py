@@ -210,7 +210,11 @@ def test_wrong_arguments_are_refused_by_its_name():
         ),
         ({"max_steps": 0}, ValueError, "max_steps must be at least 1, got 0. "),
         ({"step_tol": -1}, ValueError, "step_tol must be positive, got -1. "),
-        ({"step_tol": 1e-9}, ValueError, "step_tol must be at least min_step_size, got "),
+        (
+            {"step_tol": 1e-13},
+            ValueError,
+            "step_tol must be at least min_step_size, got ",
+        ),
         ({"patience": 0}, ValueError, "patience must be at least 1, got 0. "),
         ({"rtol": 2}, ValueError, "rtol must be at least 0 and less than 1, got 2. "),
         ({"target_loss": "0"}, TypeError, "target_loss must be a real number, got str."),

@@ -40,17 +40,18 @@ def fit(
     r"""Minimise ``loss_fn(params, *args)`` over all of the data, in one compiled loop.
 
     A step evaluates the loss and its gradient, remembers the best parameters and moves
-    on. Without any other rule a fit stops when 100 steps have brought no new best loss.
-    The loop runs on the device. It is compiled once for a ``loss_fn``, an
-    ``optimizer`` and the shapes, whatever else a call asks for. So create both functions
-    once, and pass data as ``args`` instead of closing over it: like ``jax.jit``, a fit
-    does not see that a global or an attribute behind a function has changed. (A bound
-    method or an object with a ``__call__`` is compiled anew at each call.) ``fit`` works
-    inside ``jax.jit``, under ``jax.vmap`` (every lane ends by its own rule) and on
+    on. Without any other rule, a fit stops when 100 steps have brought no new best loss.
+
+    The loop runs on the device. It is compiled once for each ``loss_fn``, ``optimizer``
+    and set of shapes, whatever else a call asks for. So create both functions once, and
+    pass data as ``args`` instead of closing over it: like ``jax.jit``, a fit does not see
+    that a global or an attribute behind a function has changed. (A bound method or an
+    object with a ``__call__`` is compiled anew at each call.) ``fit`` works inside
+    ``jax.jit``, under ``jax.vmap`` (every fit of the batch ends by its own rule) and on
     sharded arrays.
 
-    Rprop is not monotone and stands still after a sign change, by design. So the best
-    parameters are returned, and no rule looks at the size of an update. With
+    By design, Rprop is not monotone and stands still after a sign change. So ``fit``
+    returns the best parameters, and no rule looks at the size of an update. With
     :math:`f_i` the loss of step :math:`i`, :math:`\Delta` the step sizes and :math:`g`
     the gradient, a fit ends when
 
@@ -61,27 +62,27 @@ def fit(
         g = 0,
 
     or when the best loss has not improved by ``rtol``, relative to itself, for
-    ``patience`` steps, when ``stop_when`` says so, or after ``max_steps``. If a rule is
-    met far from the best parameters, the status says so (``WORSE_THAN_BEST``).
+    ``patience`` steps, or when ``stop_when`` says so, or after ``max_steps``. If a rule
+    holds at a place much worse than the best, the status says so (``WORSE_THAN_BEST``).
 
-    Rprop's first step may be far too large. So, with Rprop, a fit goes back to the best
-    parameters, with smaller steps, if there has been no new best for 10 steps, or where
-    every gradient is zero at a worse loss. And it takes back a step that led above the
-    first loss, if that raised the loss by more than the gradient had promised to lower
-    it.
+    Rprop's first step may be far too large. So a fit with Rprop goes back to the best
+    parameters, with smaller steps, if there has been no new best for 10 steps, or if
+    every gradient is zero at a worse loss. It also takes back a step that led above the
+    first loss, if the step raised the loss by more than the gradient had promised to
+    lower it.
 
-    A step to a loss that is not finite is undone, with smaller step sizes. Where the loss
-    is still not finite, the fit goes back to the best parameters with yet smaller steps.
-    An optimizer other than Rprop can't shrink its steps, so then the fit ends.
+    A fit undoes a step to a loss that is not finite, and shrinks the step sizes. If the
+    loss is still not finite, the fit goes back to the best parameters with yet smaller
+    steps. An optimizer other than Rprop can't shrink its steps, so there the fit ends.
 
     Outside ``jax.jit`` and ``jax.vmap`` every fit of a ``loss_fn`` and an ``optimizer``
-    runs the same compiled loop. So its steps are the same bit for bit in one piece or
-    resumed, with or without a history or progress. Inside them XLA compiles the loss
-    together with what is around it, and the last digits may differ.
+    runs the same compiled loop. So its steps are the same bit for bit, in one piece or
+    resumed, with or without a history or progress. Inside them, XLA compiles the loss
+    together with the code around it, and the last digits may differ.
 
     Args:
-        loss_fn: The loss, ``loss_fn(params, *args)``, a real scalar; with ``has_aux`` a
-            pair of it and anything else.
+        loss_fn: The loss, ``loss_fn(params, *args)``, a real scalar; with ``has_aux``, a
+            pair of the loss and anything else.
         params: The initial parameters, a tree of real or complex arrays.
         *args: The data, trees of arrays; new data of the same shapes compiles nothing.
         optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None. Its
@@ -91,28 +92,28 @@ def fit(
         step_tol: Stop when every coordinate has a step size of at most this, in parameter
             units; positive, and not below ``min_step_size``. A coordinate whose gradient
             is exactly zero or NaN counts as arrived. Only for Rprop.
-        patience: Stop after this many steps without an improvement; at least 1. If None,
-            100; inf never stops.
-        rtol: The improvement that counts for ``patience``, relative to the loss. If None,
-            1e-4 with a ``patience`` of your own, and else 0: any improvement counts.
+        patience: Stop after this many steps without an improvement; at least 1. None
+            means 100; with inf this rule never stops the fit.
+        rtol: The improvement that counts for ``patience``, relative to the loss. None
+            means 1e-4 if you pass ``patience``, and otherwise 0: any improvement counts.
         stop_when: A rule of your own: a function from a :class:`StepRecord` to a bool. It
-            is compiled into the loop, and ends it with ``STOPPED``. Like the loss, create
-            it once.
+            is compiled into the loop, which it ends with ``STOPPED``. Like the loss,
+            create it once.
         microbatch_size: Accumulate loss and gradient over slices of this many entries of
             the leading axis of every array in ``args``, to save memory. The loss has to
             be a mean over that axis (terms without data in them are fine); a size that
-            does not divide the axis is exact too. Sums are float32, or wider where the
-            values are.
-        has_aux: Whether ``loss_fn`` returns a pair; ``result.aux`` is then that of the
+            does not divide the axis is exact too. Sums are float32, or wider if the
+            values are wider.
+        has_aux: Whether ``loss_fn`` returns a pair; ``result.aux`` then belongs to the
             best parameters. Not together with ``microbatch_size``.
         history: Whether to keep what every step saw; see :class:`FitHistory`.
         progress: True for a bar in a terminal or a notebook (``"always"`` draws one
             everywhere), or a function of a :class:`StepRecord`, called a few times per
             second. The first Ctrl-C then ends the fit early, with its result.
-        resume: ``result.last`` of a fit with the same loss and optimizer: goes on as
-            though it had never stopped. ``params`` then only gives structure, shapes and
-            dtypes. Another rule of Rprop, or other factors and bounds, may go on as well.
-        **unknown: Not accepted; here so that an unknown keyword meets a clear message.
+        resume: ``result.last`` of a fit with the same loss and optimizer: the fit goes on
+            as though it had never stopped. ``params`` then only gives structure, shapes
+            and dtypes. The rule of Rprop, its factors and its bounds may change.
+        **unknown: Not accepted; here so that an unknown keyword gets a clear message.
 
     Returns:
         A :class:`FitResult`.
@@ -120,8 +121,8 @@ def fit(
     Raises:
         ValueError: An argument is out of its range, ``args`` have unequal leading sizes
             under ``microbatch_size``, the loss is not a scalar, ``step_tol`` is below the
-            least step size or asked of an optimizer without step sizes, or ``resume``
-            does not fit.
+            smallest step size or the optimizer has no step sizes, or ``resume`` does not
+            fit.
         TypeError: An argument is of a wrong kind, a parameter is neither floating-point
             nor complex, the data does not fit ``loss_fn``, or a derivative is taken
             through the fit.

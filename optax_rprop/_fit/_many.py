@@ -32,18 +32,18 @@ def fit_many(
 ) -> FitResult:
     """:func:`fit` from many starts at once: ``result.best()`` is the best of them.
 
-    Where a loss has several minima, as that of a Gaussian process or of a mixture, only
-    some starts find a good one. This is ``jax.vmap`` of :func:`fit`: one compiled loop
-    steps all of them, each ends by its own rule, and the loop runs until the last has
+    If a loss has several minima, as that of a Gaussian process or of a mixture may have,
+    only some starts find a good one. This is ``jax.vmap`` of :func:`fit`: one compiled
+    loop steps all fits, each ends by its own rule, and the loop runs until the last has
     ended.
 
     Args:
         loss_fn: As in :func:`fit`.
-        starts: The initial parameters: a tree of arrays with one leading axis more, a
-            start per entry. ``jax.vmap(init)(jax.random.split(key, 8))`` makes eight.
-        *args: As in :func:`fit`, and so for all that follow; the same for all starts.
+        starts: The initial parameters: a tree of arrays with an additional leading axis,
+            one start per entry. ``jax.vmap(init)(jax.random.split(key, 8))`` makes eight.
+        *args: The data, the same for all starts. Everything below is as in :func:`fit`.
         optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None.
-        max_steps: The most steps that each takes.
+        max_steps: The most steps that each fit takes.
         target_loss: Stop at a loss at or below it.
         step_tol: Stop when every coordinate has a step size of at most this.
         patience: Stop after this many steps without an improvement.
@@ -52,15 +52,15 @@ def fit_many(
         microbatch_size: Accumulate loss and gradient over slices of this many entries.
         has_aux: Whether ``loss_fn`` returns a pair.
         history: Whether to keep what every step saw.
-        **unknown: Not accepted; here so that an unknown keyword meets a clear message.
+        **unknown: Not accepted; here so that an unknown keyword gets a clear message.
 
     Returns:
         A :class:`FitResult` of all fits, with a leading axis in every array.
         ``result.best()`` is the result of the best start, ``result.statuses`` says why
-        each ended, and ``result.loss`` has all losses.
+        each fit ended, and ``result.loss`` holds all losses.
 
     Raises:
-        ValueError: As in :func:`fit`; the leaves of ``starts`` have unequal leading
+        ValueError: As in :func:`fit`, or the leaves of ``starts`` have unequal leading
             sizes.
         TypeError: As in :func:`fit`.
 

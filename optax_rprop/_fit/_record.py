@@ -28,23 +28,24 @@ class StepRecord(NamedTuple):
     """What one step of a fit saw: ``stop_when`` and ``progress`` are called with it.
 
     For ``stop_when`` the fields are traced arrays. For ``progress`` they are numbers, and
-    copies of the parameters. Without Rprop's step sizes the fields about them are None.
+    copies of the parameters. If the optimizer has no step sizes, the fields about them
+    are None.
 
     Attributes:
         num_steps: The steps taken so far, this one included, by all calls.
         loss: The loss at the parameters before the step.
-        best_loss: The lowest loss so far; inf where none was finite.
-        best_step: How many steps led to it.
+        best_loss: The lowest loss so far; inf if none was finite.
+        best_step: The number of steps that led to it.
         gradient_max: The largest absolute entry of the gradient before the step.
         step_size_mean: The geometric mean of the step sizes after the step.
         step_size_spread: Their geometric standard deviation.
         step_size_max: The largest step size after the step.
         flip_fraction: The fraction of coordinates whose gradient changed its sign.
         best_params: The parameters of the lowest loss so far.
-        best_aux: With ``has_aux``, their aux.
+        best_aux: With ``has_aux``, the aux of these parameters.
 
     Example:
-        A rule of one's own: the gradient is small.
+        Stop when the gradient is small:
 
         >>> import jax.numpy as jnp
         >>> from optax_rprop import fit

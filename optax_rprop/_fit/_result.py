@@ -15,7 +15,7 @@ from optax_rprop._fit import _batch, _html, _plot, _printing
 class FitStatus(enum.IntEnum):
     """Why a fit ended; ``status.advice`` says what to do about it.
 
-    An ``IntEnum``, so that a comparison works inside ``jit`` and ``vmap`` too, where the
+    It is an ``IntEnum``. So a comparison works inside ``jit`` and ``vmap`` too, where the
     status of a fit is an int32 array: ``result.status == FitStatus.TARGET_REACHED``.
 
     Example:
@@ -87,26 +87,26 @@ Series = jax.Array | np.ndarray[Any, Any]
 
 
 class FitHistory(NamedTuple):
-    """What every step saw: arrays of NumPy with one entry for every step.
+    """What every step saw: NumPy arrays with one entry per step.
 
-    Inside ``jit`` or ``vmap``, where the number of steps is not known beforehand, they
-    are arrays of JAX with ``max_steps`` entries, NaN after the last step.
+    Inside ``jit`` or ``vmap`` the number of steps is not known beforehand. There the
+    fields are JAX arrays with ``max_steps`` entries, NaN after the last step.
 
-    Entry ``i`` belongs to the parameters before step ``i``. Without Rprop's step sizes
-    every field but the loss is None. ``flip_fraction`` is also None where a wrapper hides
-    which gradient belongs to which step size.
+    Entry ``i`` belongs to the parameters before step ``i``. If the optimizer has no step
+    sizes, every field but the loss is None. ``flip_fraction`` is also None if a wrapper
+    hides which gradient belongs to which step size.
 
     Attributes:
         loss: The loss, in its own dtype.
         step_size_mean: The geometric mean of the step sizes after the step, in parameter
             units; float32.
-        step_size_spread: Their geometric standard deviation, to about a thousandth:
-            were the step sizes log-normal, nine in ten would lie within a factor of
-            ``spread ** 1.645`` of the mean; float32.
+        step_size_spread: Their geometric standard deviation, to about a thousandth;
+            float32. If the step sizes were log-normal, nine in ten would lie within a
+            factor of ``spread ** 1.645`` of the mean.
         step_size_max: The largest step size after the step; float32.
         flip_fraction: The fraction of coordinates whose gradient changed its sign;
-            float32. Where gradients are noise it stays near one half with ``"rprop-"``
-            and near one third with the rules that forget the sign at a change.
+            float32. If gradients are noise, it stays near one half with ``"rprop-"`` and
+            near one third with the rules that forget the sign at a change.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,17 +133,17 @@ class FitHistory(NamedTuple):
     def plot(self, ax: Any = None) -> np.ndarray[Any, Any]:
         """Draw the loss and the step sizes over the steps, with matplotlib.
 
-        The loss is on a logarithmic axis where all of it is positive. A loss that is not
-        finite is a gap. Of the step sizes the geometric mean and the maximum are drawn,
+        The loss is on a logarithmic axis if it is always positive. A loss that is not
+        finite is a gap. The step sizes are shown by their geometric mean, their maximum,
         and a band from the 5 % to the 95 % quantile of a log-normal distribution with
         their mean and spread.
 
         Args:
-            ax: Two axes of matplotlib, for the loss and for the step sizes; one without
-                step sizes. If None, they are those of a new figure.
+            ax: Two axes of matplotlib, for the loss and for the step sizes; a single one
+                if there are no step sizes. None makes a new figure.
 
         Returns:
-            These axes, in an array of NumPy, as ``plt.subplots`` returns several.
+            These axes, in a NumPy array like that of ``plt.subplots``.
 
         Raises:
             ImportError: matplotlib is not installed; ``optax-rprop[plot]`` brings it.
@@ -165,7 +165,7 @@ class FitHistory(NamedTuple):
 class FitState(NamedTuple):
     """All that a fit needs to go on as though it had never stopped.
 
-    It holds only arrays, so that it can be saved, for example with Orbax.
+    It holds only arrays, so Orbax, for example, can save it.
 
     Attributes:
         params: The parameters that the next step will evaluate.
@@ -173,21 +173,21 @@ class FitState(NamedTuple):
         best_params: The best parameters that a step has evaluated.
         best_loss: Their loss; the largest finite number before the first finite loss.
         best_aux: Their aux; None without ``has_aux``.
-        best_step: How many steps were taken before they were evaluated; int32.
+        best_step: The number of steps before they were evaluated; int32.
         best_gradient_max: The largest absolute entry of the gradient there.
         num_steps: The steps taken since the fit began, by all calls; int32.
-        returned_step: How many steps were taken when the fit last went back to the best
+        returned_step: The number of steps taken when the fit last went back to the best
             because steps had led astray; int32, 0 if it never did.
-        num_returns: How often it has done so since the best; int32.
-        prev_loss: The last finite loss that did not reject a step; until then as
+        num_returns: How often it has gone back since the last new best; int32.
+        prev_loss: The last finite loss that did not reject a step; before that, as
             ``best_loss``.
-        promised_decrease: How much lower the last step would have made it, had the loss
-            been linear: the sum of gradients times step sizes.
-        first_loss: The first finite loss; until then as ``best_loss``.
-        reference_loss: The loss that a later one has to improve on by ``rtol``.
-        stalled_steps: The steps since a loss last did; int32.
+        promised_decrease: By how much the last step would have lowered the loss if it
+            were linear: the sum of gradients times step sizes.
+        first_loss: The first finite loss; before that, as ``best_loss``.
+        reference_loss: The loss on which a later one has to improve by ``rtol``.
+        stalled_steps: The steps since a loss last improved on it; int32.
         nonfinite_steps: The steps since the loss was last finite; int32.
-        nonfinite_losses: The losses since the best that were not finite; int32.
+        nonfinite_losses: How many losses since the last new best were not finite; int32.
     """
 
     params: optax.Params
@@ -217,20 +217,21 @@ class FitResult(NamedTuple):
     """What :func:`fit` found.
 
     Attributes:
-        params: The best parameters evaluated, the last iterate included.
-        loss: The loss of exactly these parameters, a scalar; inf where none was finite.
+        params: The best parameters that the fit evaluated, those after the last step
+            included.
+        loss: The loss of exactly these parameters, a scalar; inf if none was finite.
         num_steps: The number of steps of this call; inside ``jit`` or ``vmap`` an int32
             array.
-        status: Why it ended, a :class:`FitStatus`; inside ``jit`` or ``vmap`` an int32
-            array that compares with it.
+        status: Why the fit ended, a :class:`FitStatus`; inside ``jit`` or ``vmap`` an
+            int32 array that compares with it.
         history: A :class:`FitHistory`, or None with ``history=False``.
         last: The :class:`FitState` to go on from, with ``resume=``. Its ``params`` are
-            where the fit ended, which need not be the best.
-        aux: With ``has_aux``, what the loss returned beside itself at ``params``.
-        best_step: How many steps led to ``params``, counted over all calls: 0 for the
-            initial ones, ``last.num_steps`` for those where the fit ended.
-        gradient_max: The largest absolute entry of the gradient at ``params``; NaN where
-            the gradient has a NaN, or no loss was finite.
+            those where the fit ended, which need not be the best.
+        aux: With ``has_aux``, the aux of the loss at ``params``.
+        best_step: The number of steps that led to ``params``, counted over all calls: 0
+            for the initial parameters, ``last.num_steps`` for those where the fit ended.
+        gradient_max: The largest absolute entry of the gradient at ``params``; NaN if the
+            gradient has a NaN, or if no loss was finite.
         last_loss: The loss where the fit ended, at ``last.params``.
 
     Example:
@@ -276,8 +277,8 @@ class FitResult(NamedTuple):
         """What to do about the status, and about noise if the history shows some.
 
         Returns:
-            ``status.advice``, and where the loss goes up and down while the steps are
-            tiny, a sentence more.
+            ``status.advice``, and one more sentence if the loss goes up and down while
+            the steps are tiny.
 
         Raises:
             TypeError: There are no values yet, as inside ``jit`` and ``vmap``, or it is
@@ -290,8 +291,8 @@ class FitResult(NamedTuple):
         """Why every fit of a batch ended.
 
         Returns:
-            An array of NumPy in the shape of the batch, with a :class:`FitStatus` for
-            every fit. For a single fit it is that :class:`FitStatus`.
+            A NumPy array in the shape of the batch, with a :class:`FitStatus` for every
+            fit; for a single fit, its :class:`FitStatus`.
 
         Raises:
             TypeError: There are no values yet, as inside ``jit`` and ``vmap``.
@@ -301,12 +302,13 @@ class FitResult(NamedTuple):
     def best(self) -> FitResult:
         """The fit of a batch with the lowest loss.
 
-        Losses that are not finite lose. If none is finite, it is the first fit. The
-        result is like that of a fit outside ``jit`` and ``vmap``: the status is a
-        :class:`FitStatus`, the counts are ints, and the history ends at the last step.
+        A loss that is not finite never wins. If no loss is finite, the first fit is
+        returned. The result is like that of a fit outside ``jit`` and ``vmap``: the
+        status is a :class:`FitStatus`, the counts are ints, and the history ends at the
+        last step.
 
         Returns:
-            A :class:`FitResult` of one fit; the result itself if it is that already.
+            A :class:`FitResult` of one fit; the result itself if it is not a batch.
 
         Raises:
             TypeError: There are no values yet, as inside ``jit`` and ``vmap``.

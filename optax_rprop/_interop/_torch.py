@@ -27,7 +27,7 @@ def from_torch_state_dict(
     """The state of :func:`rprop` that continues where a ``torch.optim.Rprop`` stopped.
 
     For every parameter torch keeps a step size and the previous gradient, of which only
-    the sign matters. Its rule is ``"irprop-"``: with the factors and bounds in torch's
+    the sign matters. Its rule is ``"irprop-"``. With the factors and bounds in torch's
     ``param_groups``, :func:`rprop` takes the same steps from here on, bit for bit, as
     long as no product of two gradients underflows in torch. (Torch keeps step sizes in
     the dtype of the parameters. With float16, its steps are rounded and those here are
@@ -46,8 +46,8 @@ def from_torch_state_dict(
 
     Args:
         state_dict: ``torch.optim.Rprop.state_dict()``, with tensors on the CPU or NumPy
-            arrays; bfloat16 as float32. A parameter that torch has not updated yet
-            starts with the ``lr`` of its group.
+            arrays; bfloat16 as float32. A parameter that torch has not updated yet starts
+            with the ``lr`` of its group.
         params: The parameters, with the shapes and dtypes that they have in torch.
 
     Returns:
@@ -133,8 +133,8 @@ def to_torch_state_dict(
 ) -> dict[str, Any]:
     """The ``state_dict`` with which a ``torch.optim.Rprop`` continues from ``state``.
 
-    The inverse of :func:`from_torch_state_dict`, for the rule ``"irprop-"``. The arrays
-    are NumPy's, and torch wants tensors::
+    This is the inverse of :func:`from_torch_state_dict`, for the rule ``"irprop-"``. It
+    returns NumPy arrays, and torch wants tensors::
 
         names = [name for name, _ in module.named_parameters()]
         d = to_torch_state_dict(state, params, param_names=names)
@@ -145,16 +145,15 @@ def to_torch_state_dict(
         state: The state of :func:`rprop` or :func:`scale_by_rprop`, alone or in a chain.
         params: The parameters that the state was made for.
         eta_minus: The factor that shrinks a step size. Pass the four settings of the
-            :func:`rprop` that made the state: torch takes its own from the
+            :func:`rprop` that made the state: torch reads its settings from the
             ``state_dict``.
         eta_plus: The factor that grows a step size.
         min_step_size: The lower bound of the step sizes.
         max_step_size: The upper bound of the step sizes.
-        param_names: The names of torch's parameters, in the order in which torch's
-            optimizer has them; torch itself loads by position. Leaves are matched to
-            them as in :func:`from_torch_state_dict`. Without names, the leaves have to
-            be in torch's order already: that of ``jax.tree.leaves``, which sorts the
-            keys of a dict.
+        param_names: The names of torch's parameters, in the order of torch's optimizer;
+            torch itself loads by position. Leaves are matched to them as in
+            :func:`from_torch_state_dict`. Without names, the order of
+            ``jax.tree.leaves``, which sorts the keys of a dict, has to be torch's order.
 
     Returns:
         A dict with two entries. ``"state"`` holds, for each parameter and in its dtype,

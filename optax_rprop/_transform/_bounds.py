@@ -16,17 +16,16 @@ from optax_rprop._transform import _box_checks
 class BoxState(NamedTuple):
     """All that :func:`in_box` remembers between two updates.
 
-    It takes 5 bytes per float32 parameter, beside the state of the wrapped
-    transformation. The bounds are no part of it.
+    It takes 5 bytes per float32 parameter, plus the state of the wrapped transformation.
+    The bounds are not part of it.
 
     Attributes:
-        held: A tree like the parameters, int8: -1 where the last update held a
-            coordinate at its lower bound, against a gradient that points outwards, 1
-            where at its upper bound, else 0. In a new state, where the start lies below
-            or above the bounds.
-        last_moves: A tree like the parameters: by how much the last update moved each,
-            after the bounds had cut it; 0 where it took back an earlier move. Float32,
-            or the dtype of the parameter where that is wider.
+        held: A tree like the parameters, int8: -1 where the last update held a coordinate
+            at its lower bound, 1 where it held one at its upper bound, else 0. In a new
+            state, -1 where the start lies below the bounds, and 1 where it lies above.
+        last_moves: A tree like the parameters: by how much the last update moved each of
+            them, after the cut at the bounds; 0 where it took back an earlier move.
+            Float32, or the dtype of the parameter if that is wider.
         inner_state: The state of the wrapped transformation.
     """
 
@@ -70,7 +69,7 @@ def side_held(param: jax.Array, grad: jax.Array, bounds: Bounds) -> jax.Array:
 
 
 def cut(param: jax.Array, move: jax.Array, bounds: Bounds) -> jax.Array:
-    """The move; where it would end outside of the bounds, one that ends at them.
+    """The move; where it would end outside the bounds, one that ends at them.
 
     A move that stays inside is not changed by one bit. Where the difference to the bound
     can't be held exactly, the move ends next to it, inside.

@@ -32,8 +32,8 @@ def in_box(
 ) -> optax.GradientTransformationExtraArgs:
     r"""``inner`` with bounds for the parameters: Rprop in a box.
 
-    With :math:`l \le x \le u` the bounds ``lower`` and ``upper``, :math:`g` the gradient
-    and :math:`m` the move of ``inner``,
+    Let :math:`l \le x \le u` be the bounds ``lower`` and ``upper``, :math:`g` the
+    gradient and :math:`m` the move of ``inner``. Then
 
     .. math::
 
@@ -44,28 +44,28 @@ def in_box(
         \end{cases} \\
         m' &= \min(\max(x + m(g'), l), u) - x
 
-    So a coordinate at a bound whose gradient points outwards stays, and Rprop forgets its
-    sign. A move ends at the bound and not beyond, not by one bit; a move that stays
-    inside is not changed. What a rule undoes is what was really moved. ``fit`` counts a
-    coordinate that is held as arrived, and its gradient as zero.
+    So a coordinate at a bound stays if its gradient points outwards, and Rprop forgets
+    its sign. A move that would leave the box ends at the bound, and not one bit beyond. A
+    move that stays inside does not change. A rule undoes the move that was really made.
+    ``fit`` counts a held coordinate as arrived, and its gradient as zero.
 
-    Around :func:`in_eigenbasis` it holds coordinates in the same way, and cuts what the
-    directions add up to. A rejected step (a ``value`` that is not finite) is then taken
-    back as a whole. What ``"rprop+"`` and ``"irprop+"`` undo goes back along single
-    directions, by their whole step, and is cut like any other move. Inside of it bounds
-    would belong to turned axes, so that is an error.
+    Around :func:`in_eigenbasis` it holds coordinates in the same way, and cuts the sum of
+    the moves along all directions. It takes back a rejected step (a ``value`` that is not
+    finite) as a whole. An undo of ``"rprop+"`` and ``"irprop+"`` goes back along single
+    directions, by their whole step, and is cut like any other move. Inside
+    :func:`in_eigenbasis`, bounds would belong to turned axes, so that is an error.
 
-    Another way is to fit a parameter that has no bounds, such as a logarithm. Take that
-    where the bound itself is no sensible answer, as with a variance of zero.
+    Another way is to fit a parameter that has no bounds, such as a logarithm. Use it when
+    the bound itself is not a sensible answer, as with a variance of zero.
 
     Args:
-        inner: The transformation; ``in_box(rprop(), 0, 1)`` is meant. Every extra
-            argument is handed on as it is.
+        inner: The transformation, typically ``rprop()``. It gets every extra argument
+            unchanged.
         lower: The lower bound: a number for all parameters, or a tree like them, of
-            numbers or arrays of their shapes, in their units. One number in the place of
-            a subtree holds for all of it. None and -inf stand for no bound. The dtype of
-            the parameter holds it.
-        upper: The upper bound, alike. Where both are equal, the parameter stays.
+            numbers or arrays of their shapes, in their units. One number in place of a
+            subtree holds for all of the subtree. None and -inf stand for no bound. A
+            bound is rounded to the dtype of its parameter.
+        upper: The upper bound, in the same form. If both are equal, the parameter stays.
 
     Returns:
         An ``optax.GradientTransformationExtraArgs`` whose state is a :class:`BoxState`.
@@ -75,17 +75,16 @@ def in_box(
     Raises:
         ValueError: A bound is NaN. From ``init``: a bound has another shape or structure
             than the parameters, a lower one exceeds an upper one, or the start lies
-            outside. (Where the start is traced, as under ``jax.jit``, the first update
-            moves it to the bound. :func:`fit` raises, and inside ``jit`` and ``vmap`` it
-            ends with ``NONFINITE``.) From ``update``: the gradients, the
-            parameters or the state don't have the structure and the shapes that ``init``
-            saw.
-        TypeError: ``inner`` is no transformation, or a bound no number. From ``init``: a
-            leaf with bounds is complex, or a leaf neither floating-point nor complex.
-            From ``update``: ``params`` is missing.
+            outside. (If the start is traced, as under ``jax.jit``, the first update moves
+            it to the bound. :func:`fit` raises an error, and inside ``jit`` and ``vmap``
+            it ends with ``NONFINITE``.) From ``update``: the gradients, the parameters or
+            the state don't have the structure and the shapes that ``init`` saw.
+        TypeError: ``inner`` is not a transformation, or a bound is not a number. From
+            ``init``: a leaf with bounds is complex, or a leaf is neither floating-point
+            nor complex. From ``update``: ``params`` is missing.
 
     Example:
-        The least of ``(x - 3)**2`` for ``x`` between 0 and 2 is at 2:
+        The minimum of ``(x - 3)**2`` for ``x`` between 0 and 2 is at 2:
 
         >>> import jax.numpy as jnp
         >>> from optax_rprop import fit, in_box, rprop
@@ -164,13 +163,13 @@ def free_gradients(opt_state: Any, grads: Any) -> Any:
 
 
 def check_start(caller: str, opt_state: Any, params: Any) -> None:
-    """Raise if the parameters of a new state lie outside of a box in it."""
+    """Raise if the parameters of a new state lie outside a box in it."""
     for state in nodes(opt_state, BoxState):
         _box_checks.inside(caller, params, state.held)
 
 
 def nan_where_outside(opt_state: Any, params: Any) -> Any:
-    """The parameters that a new state was made for, NaN where outside of a box in it.
+    """The parameters that a new state was made for, NaN where outside a box in it.
 
     For traced ones, of which it can't be checked: nothing is found from such a start.
     """

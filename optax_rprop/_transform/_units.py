@@ -28,8 +28,7 @@ from optax_rprop._transform._state import nodes
 class UnitsState(NamedTuple):
     """All that :func:`in_units` remembers between two updates.
 
-    It takes 4 bytes per float32 parameter, beside the state of the wrapped
-    transformation.
+    It takes 4 bytes per float32 parameter, plus the state of the wrapped transformation.
 
     Attributes:
         units: A tree like the parameters: the unit of each; float32, or the dtype of the
@@ -46,29 +45,29 @@ class UnitsState(NamedTuple):
 def in_units(
     inner: optax.GradientTransformation | None = None, units: optax.Params | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``inner`` for parameters that are measured in units of their own.
+    r"""``inner`` for parameters that are measured in their own units.
 
-    With :math:`u` the units, :math:`x` the parameters and :math:`g` their gradient,
-    ``inner`` sees :math:`x / u` and its gradient :math:`u g`, and a move :math:`m` that
+    Let :math:`u` be the units, :math:`x` the parameters and :math:`g` their gradient.
+    Then ``inner`` sees :math:`x / u` and its gradient :math:`u g`. A move :math:`m` that
     it returns becomes :math:`u m`.
 
-    By default the unit of a parameter is its size at the start, and 1 where it starts at
-    0. So a first step of 0.1 is a tenth of each parameter, and so are all bounds of step
-    sizes. Take it where parameters have physical units: a model with parameters of 500
+    By default the unit of a parameter is its size at the start, or 1 if that is 0. So a
+    first step of 0.1 is a tenth of each parameter. The bounds of step sizes are in these
+    units too. Use it when parameters have physical units: a model with parameters of 500
     and 0.0001 is hard for ``in_eigenbasis()``, whose directions mix them, and easy for
-    ``in_units(in_eigenbasis())``. Leave it out for the weights of a network,
-    which start at random: their sizes say nothing.
+    ``in_units(in_eigenbasis())``. Leave it out for the weights of a network. They start
+    at random, so their sizes say nothing.
 
-    A parameter that starts near 0 but has far to go takes small steps for long. Let it
-    start at 0, or give ``units``.
+    A parameter that starts near 0 but has far to go takes small steps for a long time.
+    Start it at 0, or give ``units``.
 
     Args:
-        inner: The transformation; ``in_units(in_eigenbasis())`` is meant, and without one
-            it is ``rprop(min_step_size=1e-12)``. Every extra argument is handed on as it
-            is. It sees gradients and parameters in
-            float32 or wider. For bounds, put :func:`in_box` around ``in_units``.
+        inner: The transformation, typically ``in_eigenbasis()``;
+            ``rprop(min_step_size=1e-12)`` if None. It gets every extra argument
+            unchanged, and sees gradients and parameters in float32 or wider. For bounds,
+            put :func:`in_box` around ``in_units``.
         units: A typical size of each parameter, positive: a tree like the parameters, of
-            numbers or arrays of their shapes, or one number for all. If None, the sizes
+            numbers or arrays of their shapes, or one number for all. None takes the sizes
             at the start.
 
     Returns:
@@ -77,11 +76,12 @@ def in_units(
 
     Raises:
         ValueError: A unit is not positive and finite. From ``init``: ``units`` lacks a
-            parameter, or one has another shape. From ``update``: the gradients, the
+            parameter, or an entry has another shape. From ``update``: the gradients, the
             parameters or the state don't have the structure and the shapes that ``init``
             saw.
-        TypeError: ``inner`` is no transformation, or has bounds; a unit is no number.
-            From ``init`` and ``update``: a leaf is neither floating-point nor complex.
+        TypeError: ``inner`` is not a transformation, or has bounds, or a unit is not a
+            number. From ``init`` and ``update``: a leaf is neither floating-point nor
+            complex.
 
     Example:
         The first step of each parameter is a tenth of its size:

@@ -12,9 +12,9 @@ is at most f_best + tau (f_0 - f_best), as Moré and Wild (2009) have it.
 
 Settings were chosen on every other problem, the first and the third and so on in the
 order of the names, those without constraints and those with bounds each. The tables tell
-these from the others, which no choice has seen.
+these from the others. That units and a shorter least step help was first seen on all.
 
-It takes three quarters of an hour on two cores. It can be stopped, and goes on with the
+It takes some 20 minutes on two quiet cores. It can be stopped, and goes on with the
 problems that are missing: each leaves a file in the folder ``--runs``. Delete that after
 a change of the package. Needs sif2jax, optimistix and matplotlib.
 """
