@@ -3,10 +3,10 @@
 
 Fit a decay whose three parameters may not be negative.
 
-A signal falls off towards a floor. All that is measured is its beginning, so the floor
-can hardly be told from the rate, and noise makes the best floor negative. Where only a
-positive one makes sense, `in_box` keeps it there: the fit ends at the bound, not near it,
-and the other two parameters are the best for that. Needs matplotlib::
+A signal decays towards a floor, but only its beginning was measured. So the data can
+hardly tell the floor from the rate, and noise makes the best floor negative. `in_box`
+does not let it become negative. The fit ends exactly at the bound, and the other two
+parameters are the best ones for it. Needs matplotlib::
 
     python examples/bounds.py
 """
@@ -34,7 +34,7 @@ def loss_fn(params, t, y):
 # %%
 # Without and with the bound
 # --------------------------
-# Rate and floor are strongly correlated: that is what `in_eigenbasis` is for.
+# Rate and floor are strongly correlated, so both fits use `in_eigenbasis`.
 inner = in_eigenbasis(rprop())
 results = {}
 for name, optimizer in {"free": inner, "in a box": in_box(inner, 0.0, None)}.items():
@@ -44,8 +44,8 @@ for name, optimizer in {"free": inner, "in a box": in_box(inner, 0.0, None)}.ite
 print(f"truth     loss {np.mean((5 * np.exp(-2 * t) - y) ** 2):.5f}, height 5, rate 2")
 
 # %%
-# What the bound is worth
-# -----------------------
+# What the bound changes
+# ----------------------
 # Where there are measurements, the two curves agree. Beyond them the free one turns
 # negative.
 later = np.linspace(0.0, 2.0, 200)

@@ -3,9 +3,9 @@
 
 Fit a small Flax network to 569 biopsies: is a tumour malignant or benign?
 
-The data come with scikit-learn. Nothing says how many steps to take: `patience` ends the
-fit when the loss no longer falls. Five seeds draw five splits and five initial networks.
-Needs flax, matplotlib and scikit-learn::
+The data come with scikit-learn. Nobody has to say how many steps to take: `patience` ends
+the fit when the loss no longer falls. Five seeds give five splits of the data and five
+initial networks. Needs flax, matplotlib and scikit-learn::
 
     python examples/breast_cancer.py
 """
@@ -27,7 +27,7 @@ network = nn.Sequential([nn.Dense(16), nn.tanh, nn.Dense(1)])
 
 def loss_fn(params, x, y):
     logits = network.apply(params, x)[:, 0]
-    # Without a penalty on the weights, the network learns its training data by heart.
+    # Without a penalty on the weights, the network memorises its training data.
     weights = [p for p in jax.tree.leaves(params) if p.ndim > 1]
     penalty = PENALTY * sum(jnp.sum(w**2) for w in weights)
     return optax.sigmoid_binary_cross_entropy(logits, y).mean() + penalty

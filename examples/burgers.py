@@ -4,10 +4,10 @@
 Train a small network to be the solution of a differential equation.
 
 A sine wave steepens to a front: `u_t + u u_x = 0.05 u_xx`. The loss is the mean square of
-what is left of the equation, at 231 points that stay the same from step to step. So it
-has no noise, but its parameters are strongly correlated: plain Rprop is slow there, and
-`in_eigenbasis(rprop())` is not. Cole and Hopf's integral gives the exact solution to
-compare with. Needs matplotlib::
+the residual at 231 points. The points stay the same from step to step, so the loss has no
+noise. But its parameters are strongly correlated: plain Rprop is slow here, and
+`in_eigenbasis(rprop())` is not. The result is compared with the exact solution, an
+integral found by Cole and by Hopf. Needs matplotlib::
 
     python examples/burgers.py
 """
@@ -30,7 +30,7 @@ def init(key, sizes=(2, WIDTH, WIDTH, 1)):
 
 
 def u(layers, x, t):
-    """Zero at both walls and right at the start, whatever the network says."""
+    """Zero at both walls and exact at the start, for any network."""
     hidden = jnp.stack([x, t])
     for weights, bias in layers[:-1]:
         hidden = jnp.tanh(hidden @ weights + bias)
@@ -49,7 +49,7 @@ def loss_fn(layers, x, t):
 
 
 def exact(x, t):
-    """Cole and Hopf, by Gauss and Hermite."""
+    """The integral of Cole and Hopf, by Gauss-Hermite quadrature."""
     nodes, weights = np.polynomial.hermite.hermgauss(64)
     y = x[:, None] - np.sqrt(4 * VISCOSITY * t) * nodes
     mass = weights * np.exp(-np.cos(np.pi * y) / (2 * np.pi * VISCOSITY))

@@ -3,10 +3,11 @@
 
 Save a fit every few steps, and go on after a crash as though there had been none.
 
-Logistic regression on scikit-learn's breast cancer data. Orbax writes numbered steps. A
-new one never touches the one before, so a crash in the middle of saving costs that save
-alone; if the newest cannot be read, the fit goes on from the one before. Run it, kill it,
-run it again with the same folder. Needs matplotlib, orbax-checkpoint and scikit-learn::
+The model is a logistic regression on scikit-learn's breast cancer data. Orbax writes
+numbered checkpoints, and a new one never touches the one before. So a crash during a save
+loses only that save. If the newest cannot be read, the fit goes on from the one before.
+Run it, kill it, and run it again with the same folder. Needs matplotlib, orbax-checkpoint
+and scikit-learn::
 
     python examples/checkpoint.py [--folder checkpoints]
 """

@@ -3,8 +3,8 @@
 
 Train a small Flax network on 1,797 handwritten digits and draw its step sizes.
 
-Rprop looks at all of the training data in every step, with its default settings. Needs
-flax, matplotlib and scikit-learn, which brings the digits::
+Rprop has its default settings, and sees all of the training data in every step. The
+digits come with scikit-learn. Needs flax, matplotlib and scikit-learn::
 
     python examples/digits.py [--out picture.png]
 """
@@ -32,7 +32,7 @@ images, digits = load_digits(return_X_y=True)  # a pixel is a number from 0 to 1
 split = train_test_split(images / 16, digits, stratify=digits, random_state=SEED)
 x, x_held_out, y, y_held_out = map(jnp.asarray, split)
 network = nn.Sequential([nn.Dense(64), nn.tanh, nn.Dense(10)])
-# Clipping keeps every sign, so Rprop steps as without; it shows how the two chain.
+# Clipping keeps every sign, so it changes no step. It shows how to chain the two.
 optimizer = optax.chain(optax.clip_by_global_norm(1.0), rprop())
 
 
@@ -60,7 +60,7 @@ one_step = {"optimizer": optimizer, "max_steps": 1, "has_aux": True}
 print("epoch      loss  training accuracy  held-out accuracy")
 for epoch in range(1, NUM_EPOCHS + 1):
     # An epoch is one step, and `resume` goes on where the last call ended. One call with
-    # max_steps=NUM_EPOCHS takes the same steps, with no look at them in between.
+    # max_steps=NUM_EPOCHS takes the same steps, but does not show those in between.
     last = fit(loss_and_accuracy, params, x, y, resume=last, **one_step).last
     loss, training, held_out, *quantiles = look(last)
     seen.append((loss, *quantiles))

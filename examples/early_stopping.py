@@ -1,13 +1,12 @@
 """Early stopping
 ==============
 
-Stop before a network learns its training data by heart.
+Stop before a network memorises its training data.
 
 A network of 64 units has 4,810 parameters and sees 300 of scikit-learn's handwritten
-digits. Its loss on them falls to nothing, while the loss on digits that were held out
-falls, and then rises again. The fit goes on two steps at a time, which takes the same
-steps as a fit in one piece, and ends when the held-out loss no longer falls. Needs
-matplotlib and scikit-learn::
+digits. Its loss on them falls to nothing. The loss on held-out digits falls too, but then
+rises again. The fit runs two steps at a time, and takes the same steps as in one piece.
+It ends when the held-out loss no longer falls. Needs matplotlib and scikit-learn::
 
     python examples/early_stopping.py
 """

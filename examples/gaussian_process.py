@@ -1,12 +1,13 @@
 """A Gaussian process that forecasts carbon dioxide
 ================================================
 
-Fit a Gaussian process to 25 years of carbon dioxide and forecast the next six.
+Fit a Gaussian process to 25 years of carbon dioxide levels, and forecast the next six.
 
-The series, monthly means on Mauna Loa, comes with statsmodels. Seven hyperparameters are
-fitted to the marginal likelihood, for which Blum and Riedmiller (2013) recommend Rprop.
-The first step is far too large on purpose: where the Cholesky factorisation fails in
-float32, the loss is NaN, and `fit` takes that step back. Needs matplotlib too::
+The data are monthly means from Mauna Loa, which come with statsmodels. The fit maximises
+the marginal likelihood over seven hyperparameters. Blum and Riedmiller (2013) recommend
+Rprop for this. The first step is far too large on purpose. Where the Cholesky
+factorisation fails in float32, the loss is NaN, and `fit` takes that step back. Needs
+matplotlib and statsmodels::
 
     python examples/gaussian_process.py [--out picture.png]
 """

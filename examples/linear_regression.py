@@ -3,9 +3,9 @@
 
 Fit a line, y = w*x + b, to 100 noisy points.
 
-The usual Optax training loop, with Rprop as the optimizer and all of the points in every
-step. The points lie around y = 2x + 3. Least squares, which has a formula for the best
-line, is printed next to the result. Needs matplotlib::
+This is the usual Optax training loop, with Rprop as the optimizer and all of the points
+in every step. The points lie around y = 2x + 3. The result is printed next to that of
+least squares, which has a formula for the best line. Needs matplotlib::
 
     python examples/linear_regression.py
 """
@@ -30,8 +30,8 @@ def mean_squared_error(params):
 
 
 params = {"w": jnp.array(0.0), "b": jnp.array(0.0)}
-# The learning rate is only the size of the first step; from there on w and b each have a
-# step size of their own, which grows and shrinks as needed.
+# The learning rate is only the size of the first step. After it, w and b each have a step
+# size of their own, which grows and shrinks as needed.
 optimizer = optax_rprop.rprop(learning_rate=0.01)
 state = optimizer.init(params)
 

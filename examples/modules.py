@@ -3,8 +3,8 @@
 
 Fit the same curve with a Flax Linen, a Flax NNX and an Equinox network.
 
-`fit` takes a loss of a tree of arrays. In Linen `init` returns one. An NNX or an Equinox
-module is split into its parameters and the rest, and put together again in the loss.
+`fit` takes a loss of a tree of arrays. In Linen, `init` returns such a tree. Split an NNX
+or an Equinox module into its parameters and the rest, and merge the two in the loss.
 Needs equinox, flax and matplotlib::
 
     python examples/modules.py
@@ -47,10 +47,10 @@ linen_predicted = linen.apply(linen_result.params, x)
 # %%
 # Flax NNX
 # --------
-# Split into what it computes, what it learns and the rest. Here the rest is empty; with
-# Dropout or BatchNorm it holds their counters and statistics, which change when the
-# layers run: hence the copy. This loss returns the prediction too, so `has_aux` hands
-# over the one of the best parameters.
+# Split the module into its graph, its parameters and the rest. Here the rest is empty.
+# With Dropout or BatchNorm it has their counters and statistics. These change when the
+# layers run, so the loss works on a copy. This loss also returns the prediction. With
+# `has_aux`, the result has the prediction of the best parameters.
 rngs = nnx.Rngs(SEED)
 layers = [nnx.Linear(1, HIDDEN, rngs=rngs), nnx.tanh, nnx.Linear(HIDDEN, 1, rngs=rngs)]
 graph, start, rest = nnx.split(nnx.Sequential(*layers), nnx.Param, ...)

@@ -3,9 +3,10 @@
 
 Train on several processes, each of which loads only its own part of the data.
 
-A linear classifier of scikit-learn's 1,797 handwritten digits. The rows lie on all the
-devices of all processes, and every step of `fit` sees every row: more devices change only
-the run time, up to rounding. Without arguments it runs one process. Two on one machine::
+The model is a linear classifier of scikit-learn's 1,797 handwritten digits. The rows lie
+on all devices of all processes, and every step of `fit` sees every row. So more devices
+change only the run time, up to rounding. Without arguments the script is one process.
+This runs two processes on one machine::
 
     python examples/multi_host.py --coordinator 127.0.0.1:9876 --processes 2 --process 0 &
     python examples/multi_host.py --coordinator 127.0.0.1:9876 --processes 2 --process 1
@@ -38,7 +39,7 @@ parser.add_argument("--process", type=int, help="which of them this is, from 0")
 parser.add_argument("--out", help="where process 0 writes the parameters")
 options = parser.parse_args()
 if options.cluster or options.coordinator:  # before JAX computes anything
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")  # where CPUs are all
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for CPUs
     jax.distributed.initialize(options.coordinator, options.processes, options.process)
 
 # %%
@@ -48,10 +49,10 @@ if options.cluster or options.coordinator:  # before JAX computes anything
 images, digits = load_digits(return_X_y=True)  # a pixel is a number from 0 to 16
 mine = slice(jax.process_index(), None, jax.process_count())
 local = {"x": images[mine] / 16, "y": digits[mine], "weight": np.ones_like(digits[mine])}
-# All devices hold equally many rows, some of them empty. Those have a weight of 0 in the
-# mean, which so is exact for any number of rows and of devices.
-rows_a_device = -(-len(images) // jax.device_count())
-missing = rows_a_device * jax.local_device_count() - len(local["x"])
+# All devices hold the same number of rows. Some rows are empty and have a weight of 0, so
+# the mean is exact for any number of rows and devices.
+rows_per_device = -(-len(images) // jax.device_count())
+missing = rows_per_device * jax.local_device_count() - len(local["x"])
 local = {k: np.pad(v, [(0, missing), (0, 0)][: v.ndim]) for k, v in local.items()}
 
 mesh = jax.make_mesh((jax.device_count(),), ("rows",), axis_types=(AxisType.Auto,))
@@ -71,7 +72,7 @@ def loss_fn(params, data):
 # %%
 # One fit
 # -------
-# No `progress`: it looks at the clock, and every process has to do just the same.
+# Every process has to do the same. So there is no `progress`, which looks at the clock.
 result = fit(loss_fn, params, data, step_tol=1e-4)
 
 multihost_utils.assert_equal(result.params, "the processes have different parameters")

@@ -1,11 +1,11 @@
 """Down a parabola, step by step
 =============================
 
-Follow Rprop down x**2, next to the same rule as a plain loop.
+Follow Rprop down x**2, and compare it with a plain loop.
 
 The loop in this file is iRprop-, the default rule of optax_rprop, for a single number.
-The script runs both from x = 5 for 50 steps and checks that they never differ, not even
-in the last bit. Needs matplotlib::
+The script runs both from x = 5 for 50 steps, and checks that they are equal bit for bit.
+Needs matplotlib::
 
     python examples/quadratic.py
 """
@@ -18,7 +18,7 @@ import optax
 
 import optax_rprop
 
-# Python counts in 64 bits and JAX in 32 unless told otherwise, here at the very start.
+# Python uses 64 bits. JAX uses 32 unless this is set, before anything else.
 jax.config.update("jax_enable_x64", True)
 
 START, INITIAL_STEP_SIZE, NUM_STEPS = 5.0, 0.1, 50
@@ -33,8 +33,8 @@ def plain_irprop_minus(x, step_size, num_steps):
     path = []
     last_sign = 0.0  # 0: nothing to compare with
     for _ in range(num_steps):
-        sign = np.sign(2 * x)  # all that Rprop wants to know of the gradient
-        if sign * last_sign > 0:  # still the same way: go faster
+        sign = np.sign(2 * x)  # all that Rprop uses of the gradient
+        if sign * last_sign > 0:  # the same direction: go faster
             step_size = min(step_size * 1.2, 50.0)
         elif sign * last_sign < 0:  # jumped over the minimum: go slower,
             step_size = max(step_size * 0.5, 1e-6)

@@ -3,10 +3,10 @@
 
 Restart one small network 256 times, all at once, and keep the best.
 
-Five inputs are +1 or -1, and the network of four hidden units has to tell whether their
-product is +1 or -1: parity. From most starts Rprop ends in a local minimum or on a
-plateau. So many starts are fitted side by side with `jax.vmap`, each until it reaches the
-target. Needs matplotlib::
+The problem is parity: five inputs are +1 or -1, and a network of four hidden units has to
+tell whether their product is +1 or -1. From most starts Rprop ends in a local minimum or
+on a plateau. So `jax.vmap` runs many fits side by side, each until it reaches the target.
+Needs matplotlib::
 
     python examples/restarts.py [--out picture.png]
 """
@@ -52,7 +52,7 @@ def loss_fn(params, x, y):
 # -----------------------
 starts = jax.vmap(init)(jax.random.split(jax.random.key(0), NUM_STARTS))
 fit_one = functools.partial(fit, loss_fn, target_loss=TARGET, max_steps=MAX_STEPS)
-# Every leaf of the result has one more axis in front, an entry for each start.
+# Every leaf of the result has one more axis in front, with one entry per start.
 results = jax.vmap(fit_one, in_axes=(0, None, None))(starts, x, y)
 
 num_reached = int((results.status == FitStatus.TARGET_REACHED).sum())

@@ -3,12 +3,12 @@
 
 Shard parameters and data over eight devices, and fit as on one.
 
-A classifier of scikit-learn's 1,797 handwritten digits. The rows of the data and the
+The model classifies scikit-learn's 1,797 handwritten digits. The rows of the data and the
 rows of every weight matrix lie on different devices ("fully sharded data parallel").
-The loss and `fit` know nothing of it: XLA gathers weights where they are needed, and
-reduces the gradient. Rprop's state lies where its parameter lies and sends nothing.
-Without an accelerator the devices are threads of the CPU. Needs matplotlib and
-scikit-learn::
+The loss and `fit` are the same as on one device. XLA gathers weights where they are
+needed, and reduces the gradient. The state of Rprop lies where its parameter lies, so
+updates need no communication. Without an accelerator the devices are threads of the CPU.
+Needs matplotlib and scikit-learn::
 
     python examples/sharded.py
 """
@@ -80,7 +80,7 @@ plt.show()
 
 for step_sizes, of in zip(jax.tree.leaves(state), sharding.values(), strict=True):
     assert step_sizes.sharding.is_equivalent_to(of, step_sizes.ndim)
-early = slice(0, 20)  # later, a rounding has changed the sign of some gradient near zero
+early = slice(0, 20)  # later, rounding changes the sign of a gradient near zero
 np.testing.assert_allclose(
     sharded.history.loss[early], alone.history.loss[early], rtol=1e-3
 )

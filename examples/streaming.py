@@ -1,13 +1,13 @@
 """Data larger than memory
 =======================
 
-Fit to data that is larger than the memory of the device, one pass a step.
+Fit to data that is larger than the memory of the device, one pass per step.
 
-The data lies in a file and is mapped into memory; batches of it are read, moved and
-forgotten. `streaming_fit` adds up their losses and gradients, so Rprop sees the gradient
-of all of the data. The rest is as in `fit`: why it stopped, the best parameters, history.
-The rows are scikit-learn's 1,797 handwritten digits with copies shifted by a pixel: is
-the digit odd? Needs matplotlib and scikit-learn::
+The data is a file, mapped into memory. Batches are read, moved to the device and freed.
+`streaming_fit` adds up their losses and gradients, so Rprop sees the gradient of all of
+the data. The result is like that of `fit`: why it stopped, the best parameters, history.
+The rows are scikit-learn's 1,797 handwritten digits and copies shifted by a pixel. The
+network tells whether a digit is odd. Needs matplotlib and scikit-learn::
 
     python examples/streaming.py [--copies 9]
 """
@@ -33,7 +33,7 @@ num_copies = parser.parse_args().copies
 
 
 def write(file):
-    """The digits, and their copies, shifted by up to a pixel each way, on disk."""
+    """Write the digits, and copies shifted by up to a pixel each way, to disk."""
     images, digits = load_digits(return_X_y=True)
     images = np.float32(images.reshape(-1, 8, 8) / 16)
     shape = (num_copies, len(images), 65)
@@ -60,8 +60,8 @@ def loss_fn(params, x, y):
 
 
 # %%
-# One pass a step
-# ---------------
+# One pass per step
+# -----------------
 glorot = jax.nn.initializers.glorot_uniform()
 params = {
     "hidden": glorot(jax.random.key(0), (64, 32)),

@@ -3,8 +3,8 @@
 
 Walk down a narrow valley that lies across the axes, with four optimizers.
 
-Rprop adapts one step size per parameter. In a valley along the axes that is all it needs;
-in one that is turned, every step that is long along the valley is too long across it.
+Rprop adapts one step size per parameter. That is enough in a valley along the axes. In a
+turned valley, every step that is long along the valley is too long across it.
 `in_eigenbasis` runs the same rule along directions that it learns from the changes of the
 gradient. Adam has the best of five rates here. Needs matplotlib::
 
@@ -67,8 +67,8 @@ for name, (_, losses) in walks.items():
     print(f"{name:24} {steps_of(losses):5} steps")
 
 # %%
-# The ways
-# --------
+# The paths
+# ---------
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 grid = np.meshgrid(np.linspace(-0.4, 1.2, 161), np.linspace(-0.4, 0.9, 131))
 heights = jax.vmap(jax.vmap(valley))(jnp.stack(grid, axis=-1))

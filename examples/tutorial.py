@@ -2,22 +2,22 @@
 ========
 
 This page goes from a line to a small network. Every block of code runs when the page is
-made, and what it prints and draws is shown below it. `examples/tutorial.py` is the same
-as a script. It needs the package and matplotlib: see :doc:`/start`.
+made, and below it you see what it prints and draws. `examples/tutorial.py` has the same
+code as a script. It needs matplotlib and the package: see :doc:`/start`.
 
 A line
 ------
 
-Rprop looks at all of the data in every step. So a loss is a function of the parameters
-and of the data, and the parameters are a tree of arrays, such as a dict. `fit` does the
-rest.
+Rprop looks at all of the data in every step. Write the loss as a function of the
+parameters and of the data. The parameters are a tree of arrays, such as a dict. `fit`
+does the rest.
 """
 
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 
-from optax_rprop import fit, in_eigenbasis, rprop
+from optax_rprop import fit, in_eigenbasis
 
 
 def line_loss(params, x, y):
@@ -31,18 +31,18 @@ result = fit(line_loss, start, x, y, target_loss=1e-8)
 print(result)
 
 # %%
-# The first line says why the fit ended, and the second what that means. There was no
-# learning rate to choose. The step sizes started at 0.1, and each parameter found its own
-# from there. The parameters are the best that the fit has seen:
+# The first line says why the fit ended, and the second what that means. You did not
+# choose a learning rate. The step sizes started at 0.1, and each parameter adapted its
+# own. The parameters of the result are the best that the fit has seen:
 
 print(f"w = {result.params['w']:.4f}, b = {result.params['b']:.4f}")
 
 # %%
 # A network
 # ---------
-# A network is no different: its loss is a function of its parameters and of the data.
-# This one has a hidden layer of 16 units, and follows a curve with some noise. The
-# modules of Flax and Equinox work as well: see :doc:`/gallery/modules`.
+# A network works the same way: its loss is a function of its parameters and of the data.
+# This one has a hidden layer of 16 units, and is fitted to a noisy curve. Modules of Flax
+# and Equinox work too: see :doc:`/gallery/modules`.
 
 
 def network(params, x):
@@ -85,26 +85,26 @@ print(result.status.name)
 print(result.advice)
 
 # %%
-# A fit can also end by itself. `target_loss` is for those who know which loss is good
-# enough, and `step_tol` for those who know how exact the parameters should be: the fit
-# ends when every step size is that small. `patience` ends it when the loss no longer
-# improves. :ref:`Why it stops <why-it-stops>` has all the rules.
+# A fit can also end by itself. Use `target_loss` if you know which loss is good enough.
+# Use `step_tol` if you know how exact the parameters should be: the fit ends when every
+# step size is that small. `patience` ends the fit when the loss no longer improves.
+# :ref:`Why it stops <why-it-stops>` has all the rules.
 #
 # Plot the step sizes
 # -------------------
 # `result.history` has one entry per step, and `plot` draws it. On the left is the loss.
 # On the right are the step sizes of the 49 parameters: the maximum, the geometric mean,
-# and a band that holds about nine in ten of them. They start at 0.1 and spread out, since
-# every parameter adapts its own.
+# and a band that holds about nine in ten of them. They start at 0.1 and spread out,
+# because every parameter adapts its own.
 
 result.history.plot()
 plt.show()
 
 # %%
-# Go on
-# -----
-# `resume=result.last` goes on where the last fit ended, with the same steps that it would
-# have taken in one piece, bit for bit:
+# Resume
+# ------
+# `resume=result.last` goes on where the last fit ended. The steps are the same as in one
+# piece, bit for bit:
 
 rest = fit(network_loss, start, x, y, max_steps=150, resume=result.last)
 whole = fit(network_loss, start, x, y, max_steps=300)
@@ -112,18 +112,19 @@ print(f"after 150 steps {result.loss:.6f}, after 300 {rest.loss:.6f}")
 print("the same in one piece:", rest.loss == whole.loss)
 
 # %%
-# The loss still falls, but slowly, because the weights of a network are correlated. Then
-# it is worth trying `in_eigenbasis`, which runs Rprop along directions that follow the
+# The loss still falls, but slowly, because the weights of a network are correlated. In
+# such a case try `in_eigenbasis`, which runs Rprop along directions that follow the
 # curvature:
 
-turned = fit(network_loss, start, x, y, optimizer=in_eigenbasis(rprop()), max_steps=150)
+turned = fit(network_loss, start, x, y, optimizer=in_eigenbasis(), max_steps=150)
 print(f"after 150 steps in the eigenbasis {turned.loss:.6f}")
 
 # %%
 # From here
 # ---------
 # * :doc:`/choose` says when Rprop is the right method, and which settings matter.
-# * :doc:`/fit` has all that a fit can do: bounds, restarts, rules of your own, progress.
+# * :doc:`/fit` has all that a fit can do: restarts, stop rules of your own, progress.
+# * :doc:`/compose` adds bounds, units, frozen parameters and weight decay.
 # * :doc:`/start` shows the training loop of Optax, for those who write their own.
 # * :doc:`/gallery/index` has a script for most of it.
 
