@@ -53,9 +53,9 @@ def in_units(
 
     By default the unit of a parameter is its size at the start, or 1 if that is 0. So a
     first step of 0.1 is a tenth of each parameter. The bounds of step sizes are in these
-    units too. Use it when parameters have physical units: a model with parameters of 500
-    and 0.0001 is hard for ``in_eigenbasis()``, whose directions mix them, and easy for
-    ``in_units(in_eigenbasis())``. Leave it out for the weights of a network. They start
+    units too. Use it when parameters have physical units and differ by orders of
+    magnitude, above all around :func:`in_eigenbasis`: directions that mix such parameters
+    depend on the choice of units. Leave it out for the weights of a network. They start
     at random, so their sizes say nothing.
 
     A parameter that starts near 0 but has far to go takes small steps for a long time.
