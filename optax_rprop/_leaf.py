@@ -5,7 +5,8 @@ In a tree of coordinates, such as a state, it is two arrays of its own shape. So
 sharding fits them, and XLA can fuse: it does not where arrays differ in shape.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -104,6 +105,14 @@ def step_size_dtype(param_dtype: Any) -> Any:
     """Float32, or the real dtype of the parameter where that is wider."""
     real = finfo(param_dtype).dtype
     return real if real.itemsize > 4 else np.dtype("float32")
+
+
+def common_dtype(dtypes: Iterable[Any]) -> Any:
+    """The dtype that holds all of these; NumPy knows none of float16 and bfloat16."""
+    found = set(dtypes)
+    if {np.dtype("float16"), np.dtype(jnp.bfloat16)} <= found:
+        found.add(np.dtype("float32"))
+    return functools.reduce(np.promote_types, sorted(found, key=lambda d: -d.itemsize))
 
 
 def wide_dtype(leaf: Any) -> Any:

@@ -302,6 +302,26 @@ def test_patience_is_remembered():
     assert rest.num_steps == 5
 
 
+def test_of_two_equal_losses_the_one_without_a_gradient_is_the_best():
+    """Rounding may hide what the last steps gain."""
+
+    def loss(p):
+        curvatures = jnp.array([1.0, 1e2, 1e4, 1e6], "float32")
+        return jnp.sum(curvatures * (p - 1.234) ** 2) + 1.0
+
+    result = fit(loss, jnp.zeros(4, "float32"))
+    assert result.status is FitStatus.STATIONARY
+    assert result.gradient_max == 0
+
+
+def test_half_precisions_mix():
+    def loss(p):
+        return sum(jnp.sum((x.astype("float32") - 1) ** 2) for x in p)
+
+    start = [jnp.zeros(2, "float16"), jnp.zeros(2, "bfloat16")]
+    assert fit(loss, start).loss < 1e-4
+
+
 def test_a_fit_stops_by_itself():
     """When 100 steps have brought no new best: any at all, unless there is an rtol."""
     result = fit(loss_fn, START, X, Y, max_steps=5000)

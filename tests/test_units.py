@@ -94,7 +94,7 @@ def test_units_of_1_change_nothing(make):
 def test_units_come_from_the_start():
     params = {
         "sizes": SIZES,
-        "odd": jnp.array([jnp.nan, jnp.inf, -jnp.inf, 1e-45], "float32"),
+        "odd": jnp.array([jnp.nan, jnp.inf, -jnp.inf, -4.4e-8], "float32"),
         "half": jnp.array([-0.5, 0], "bfloat16"),
         "complex": jnp.array([3 - 4j, 0], "complex64"),
         "none": None,
@@ -264,6 +264,22 @@ def test_wrong_units_are_refused():
         "(4,) at the only leaf. One number holds for all entries.",
     ):
         in_units(rprop(), np.ones(3)).init(SIZES)
+
+
+@pytest.mark.parametrize(("unit", "held"), [(1e-50, "0"), (1e39, "inf")])
+def test_units_that_the_dtype_can_not_hold_are_refused(unit, held):
+    with raises(
+        ValueError,
+        "in_units.init: units must be positive and finite as float32 has them, got "
+        f"{held} at the only leaf. A unit is a typical size of its parameter.",
+    ):
+        in_units(rprop(), unit).init(jnp.ones(2, "float32"))
+
+
+def test_a_unit_may_be_an_injected_number():
+    tx = optax.inject_hyperparams(in_units)(rprop(), units=2.0)
+    state = tx.init(jnp.ones(2, "complex64"))
+    np.testing.assert_array_equal(state.inner_state.units.imag, [2, 2])
 
 
 def test_what_may_not_be_inside_is_refused():

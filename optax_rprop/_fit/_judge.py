@@ -33,6 +33,8 @@ def judge_step(
     """The verdict on the step that led to this loss; ``state`` is that before it."""
     finite = jnp.isfinite(loss)
     is_best = finite & (loss < state.best_loss)
+    # Where rounding hides what is gained, the place without a gradient is the better one.
+    is_best |= (loss == state.best_loss) & (gradient_max == 0)
     if not has_steps:
         no = jnp.zeros_like(finite)
         return Verdict(is_best, no, no, ~finite, stepping)

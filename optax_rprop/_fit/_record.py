@@ -17,7 +17,7 @@ import optax
 from optax_rprop._fit._joining import joined
 from optax_rprop._fit._packing import vector
 from optax_rprop._fit._result import FitHistory, FitState
-from optax_rprop._leaf import scalar_like, split
+from optax_rprop._leaf import common_dtype, scalar_like, split
 from optax_rprop._transform._gradients import states_and_gradients
 from optax_rprop._transform._state import rprop_states
 
@@ -94,7 +94,7 @@ def largest_gradient(grads: optax.Updates, together: bool = True) -> jax.Array:
     """The largest absolute entry of all gradients; NaN where one is NaN."""
     leaves = [(grad,) for grad in jax.tree.leaves(split(grads)) if grad.size]
     largest = [jnp.max(jnp.abs(grad)) for (grad,), _ in joined(leaves, together)]
-    dtype = np.result_type(np.float32, *(x.dtype for x in largest))
+    dtype = common_dtype((np.dtype("float32"), *(x.dtype for x in largest)))
     return jnp.max(_stack(largest, dtype))
 
 

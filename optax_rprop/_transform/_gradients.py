@@ -1,6 +1,5 @@
 """The gradients that a state of Rprop saw, wherever it is nested in another state."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optax_rprop._leaf import merged, split
+from optax_rprop._leaf import common_dtype, merged, split
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._bounds import BoxState
 from optax_rprop._transform._box import free_gradients
@@ -70,5 +69,5 @@ def _fitting(grads: Any, like: Any) -> Any:
 def _flattened(grads: Any) -> jax.Array:
     """The gradients as ``optax.flatten`` passes them on."""
     leaves = jax.tree.leaves(merged(grads))
-    dtype = functools.reduce(np.promote_types, (leaf.dtype for leaf in leaves))
+    dtype = common_dtype(leaf.dtype for leaf in leaves)
     return jnp.concatenate([leaf.ravel().astype(dtype) for leaf in leaves])

@@ -5,10 +5,12 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from optax_rprop._checks import as_number, is_real, is_traced, kind_of, path_name
+from optax_rprop._leaf import step_size_dtype
 
 
 def variant(caller: str, name: Any, names: Collection[str]) -> None:
@@ -95,12 +97,24 @@ def first_steps(caller: str, params: Any, learning_rate: Any) -> dict[Any, Any]:
 
 
 def units_by_path(caller: str, params: Any, units: Any) -> dict[Any, Any]:
-    """The units by path; raise unless there are some for every parameter."""
+    """The units by path; raise unless the step sizes of every parameter can have one."""
+    leaves = jax.tree.leaves_with_path(params)
     if jax.tree_util.all_leaves([units]) and np.ndim(units) == 0:
-        return dict.fromkeys(
-            (path for path, _ in jax.tree.leaves_with_path(params)), units
-        )
-    return _by_path(caller, "units", params, units)
+        unit_at = {path: units for path, _ in leaves}
+    else:
+        unit_at = _by_path(caller, "units", params, units)
+    for path, param in leaves:
+        dtype = step_size_dtype(jnp.result_type(param))
+        if is_traced(unit_at[path]):
+            continue
+        with np.errstate(over="ignore", under="ignore"):
+            held = np.asarray(unit_at[path]).astype(dtype)
+        if not np.all((held > 0) & (held < np.inf)):
+            raise ValueError(
+                f"{caller}: units must be positive and finite as {dtype} has them, got "
+                f"{held.min():g} at {path_name(path)}. {_UNITS}"
+            )
+    return unit_at
 
 
 def _by_path(caller: str, name: str, params: Any, tree: Any) -> dict[Any, Any]:

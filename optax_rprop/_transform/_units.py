@@ -22,6 +22,7 @@ from optax_rprop._leaf import (
 from optax_rprop._transform import _checks, _settings_checks
 from optax_rprop._transform._arrays import DEFAULT
 from optax_rprop._transform._bounds import BoxState
+from optax_rprop._transform._lift import real_number
 from optax_rprop._transform._state import nodes
 
 
@@ -51,15 +52,17 @@ def in_units(
     Then ``inner`` sees :math:`x / u` and its gradient :math:`u g`. A move :math:`m` that
     it returns becomes :math:`u m`.
 
-    By default the unit of a parameter is its size at the start, or 1 if that is 0. So a
-    first step of 0.1 is a tenth of each parameter. The bounds of step sizes are in these
-    units too. Use it when parameters have physical units and differ by orders of
-    magnitude, above all around :func:`in_eigenbasis`: directions that mix such parameters
-    depend on the choice of units. Leave it out for the weights of a network. They start
-    at random, so their sizes say nothing.
+    By default the unit of a parameter is its size at the start, or 1 if that is 0 or
+    below the rounding of 1 (1.2e-7 in float32, 2.2e-16 in float64). So a first step of
+    0.1 is a tenth of each parameter. The bounds of step sizes are in these units too. Use
+    it when parameters have physical units and differ by orders of magnitude, above all
+    around :func:`in_eigenbasis`: directions that mix such parameters depend on the choice
+    of units. Leave it out for the weights of a network. They start at random, so their
+    sizes say nothing.
 
-    A parameter that starts near 0 but has far to go takes small steps for a long time.
-    Start it at 0, or give ``units``.
+    No step is longer than ``max_step_size`` units, 50 by default. So a parameter that
+    starts near 0 but has far to go takes long. Start it at 0, or give ``units``. A fit
+    that resumes keeps the units of its state.
 
     Args:
         inner: The transformation, typically ``in_eigenbasis()``;
@@ -104,6 +107,7 @@ def in_units(
     """
     inner = DEFAULT if inner is None else inner
     _settings_checks.inner("in_units", inner)
+    units = real_number(units)
     _settings_checks.units("in_units", units)
     wrapped = optax.with_extra_args_support(inner)
 
@@ -148,7 +152,7 @@ def sizes_at_start(params: Any) -> Any:
 
     def of_part(one: jax.Array, part: jax.Array) -> jax.Array:
         size = jnp.abs(part).astype(one.dtype)
-        usable = (size >= finfo(one.dtype).tiny) & jnp.isfinite(size)
+        usable = (size >= finfo(one.dtype).eps) & jnp.isfinite(size)  # or it is rounding
         return jnp.where(usable, size, one)
 
     ones = coordinates_like(params, 1, step_size_dtype)
