@@ -314,14 +314,6 @@ def test_of_two_equal_losses_the_one_without_a_gradient_is_the_best():
     assert result.gradient_max == 0
 
 
-def test_half_precisions_mix():
-    def loss(p):
-        return sum(jnp.sum((x.astype("float32") - 1) ** 2) for x in p)
-
-    start = [jnp.zeros(2, "float16"), jnp.zeros(2, "bfloat16")]
-    assert fit(loss, start).loss < 1e-4
-
-
 def test_a_fit_stops_by_itself():
     """When 100 steps have brought no new best: any at all, unless there is an rtol."""
     result = fit(loss_fn, START, X, Y, max_steps=5000)

@@ -212,7 +212,7 @@ def test_a_wrapper_that_hides_the_loss_does_not_make_it_cycle(wrap, variant, rel
     optimizer = wrap(rprop(1.0, variant=variant))
     result = fit(barrier, start, optimizer=optimizer, max_steps=300)
     losses = result.history.loss
-    assert np.count_nonzero(~np.isfinite(losses)) <= 40
+    assert np.count_nonzero(~np.isfinite(losses)) <= 60
     assert np.isfinite(result.loss)
     assert result.status is FitStatus.NONFINITE or losses[-1] < -0.49
 
@@ -292,6 +292,14 @@ def test_split_parts_are_known(relaxed):
     split = fit(loss, start, step_tol=1e-3, optimizer=wrapped)
     assert_same(split.history, plain.history)
     assert split.status is plain.status is FitStatus.STEP_CONVERGED
+
+
+def test_half_precisions_mix():
+    def loss(p):
+        return sum(jnp.sum((x.astype("float32") - 1) ** 2) for x in p)
+
+    start = [jnp.zeros(2, "float16"), jnp.zeros(2, "bfloat16")]
+    assert fit(loss, start).loss < 1e-4
 
 
 UNTRAINED = {

@@ -129,6 +129,16 @@ def test_units_may_be_given_for_a_leaf_an_entry_or_all():
     np.testing.assert_allclose(updates["a"], [-1, -1], rtol=1e-6)
 
 
+def test_units_may_be_traced():
+    @jax.jit
+    def first(units):
+        tx = in_units(rprop(), units)
+        return tx.update(SIZES, tx.init(SIZES))[0]
+
+    expected = -jnp.float32(0.1) * jnp.sign(SIZES).astype("float32") * 2
+    np.testing.assert_allclose(first(2.0), expected, rtol=1e-6)
+
+
 def test_updates_have_the_dtypes_of_the_gradients():
     params = {"h": jnp.array([2.0], "bfloat16"), "s": jnp.array([2.0], "float32")}
     tx = in_units(in_eigenbasis(rprop()))
