@@ -69,6 +69,21 @@ def coordinates_like(params: Any, fill_value: Any, dtype_of: Callable[[Any], Any
     return jax.tree.map(lambda p: for_each_part(p, lambda: filled(p)), params)
 
 
+def sizes_like(param: Any, size: Any, dtype_of: Callable[[Any], Any]) -> Any:
+    """``size``, a number or an array, for every coordinate of a leaf, sharded like it."""
+
+    def of_part(zeros: jax.Array) -> jax.Array:
+        return zeros + jnp.broadcast_to(jnp.asarray(size, zeros.dtype), zeros.shape)
+
+    # Added to zeros, so that it is sharded like the parameter.
+    return jax.tree.map(of_part, coordinates_like(param, 0, dtype_of))
+
+
+def is_abstract(tree: Any) -> bool:
+    """Whether there are shapes in the place of arrays."""
+    return any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(tree))
+
+
 def scalar_like(tree: Any, value: Any, dtype: Any) -> jax.Array:
     """The scalar ``value``, with the type that one computed from ``tree`` would have.
 

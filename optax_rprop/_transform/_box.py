@@ -10,7 +10,14 @@ import numpy as np
 import optax
 
 from optax_rprop import _checks as shared_checks
-from optax_rprop._leaf import as_dtype, coordinates_like, merged, split, step_size_dtype
+from optax_rprop._leaf import (
+    as_dtype,
+    coordinates_like,
+    is_abstract,
+    merged,
+    split,
+    step_size_dtype,
+)
 from optax_rprop._transform import _box_checks, _checks, _settings_checks
 from optax_rprop._transform._bounds import (
     Bounds,
@@ -106,8 +113,7 @@ def in_box(
         shared_checks.parameters(caller, params)
         bounds = bounds_of(caller, params, lower, upper)
         outside = coordinates_like(params, 0, lambda _: np.int8)
-        abstract = (isinstance(p, jax.ShapeDtypeStruct) for p in jax.tree.leaves(params))
-        if not any(abstract):
+        if not is_abstract(params):
             structure: Any = jax.tree.structure(outside)
             outside = structure.unflatten(map(side_outside, _parts(params), bounds))
         _box_checks.inside(caller, params, outside)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from optax_rprop._leaf import coordinates_like, split
+from optax_rprop._leaf import coordinates_like, is_abstract, sizes_like, split
 from optax_rprop._transform import _settings_checks
 
 LearningRate = jax.typing.ArrayLike | optax.Params | Literal["relative"]
@@ -33,16 +33,8 @@ def first_step_sizes(
         return coordinates_like(params, learning_rate, dtype_of)
     size_at = _settings_checks.first_steps(caller, params, learning_rate)
     return jax.tree.map_with_path(
-        lambda path, param: _of_leaf(param, size_at[path], dtype_of), params
+        lambda path, param: sizes_like(param, size_at[path], dtype_of), params
     )
-
-
-def _of_leaf(param: Any, size: Any, dtype_of: Callable[[Any], Any]) -> Any:
-    def of_part(zeros: jax.Array) -> jax.Array:
-        return zeros + jnp.broadcast_to(jnp.asarray(size, zeros.dtype), zeros.shape)
-
-    # Added to zeros, so that it is sharded like the parameter.
-    return jax.tree.map(of_part, coordinates_like(param, 0, dtype_of))
 
 
 def _relative(
@@ -59,6 +51,5 @@ def _relative(
         return zeros + jnp.clip(jnp.where(usable, size, fraction), low, high)
 
     zeros = coordinates_like(param, 0, dtype_of)
-    abstract = isinstance(param, jax.ShapeDtypeStruct)
-    parts = zeros if abstract else split(jnp.asarray(param))
+    parts = zeros if is_abstract(param) else split(jnp.asarray(param))
     return jax.tree.map(of_part, zeros, parts)

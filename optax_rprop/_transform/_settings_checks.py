@@ -60,7 +60,7 @@ def hyperparameters(
             "inf sets no limit."
         )
     _in_order(caller, smallest, largest)
-    for first, where in _extremes(caller, learning_rate):
+    for first, where in _first_steps(caller, learning_rate):
         initial = _as_float32(caller, "learning_rate", first)
         if initial is not None and not 0 < initial < math.inf:
             raise ValueError(
@@ -78,7 +78,7 @@ def grid(
     smallest = _on_grid(caller, "min_step_size", min_step_size)
     largest = _on_grid(caller, "max_step_size", max_step_size)
     _in_order(caller, smallest, largest)
-    for first, where in _extremes(caller, learning_rate):
+    for first, where in _first_steps(caller, learning_rate):
         # An array is rounded to the grid.
         initial = _on_grid(caller, "learning_rate", first, rounded=bool(where))
         _between(caller, initial, where, smallest, largest)
@@ -138,9 +138,7 @@ def _by_path(caller: str, name: str, params: Any, tree: Any) -> dict[Any, Any]:
 
 def units(caller: str, units: Any) -> None:
     """Raise unless each unit is a positive number."""
-    if isinstance(units, str):
-        as_number(caller, "units", units, _UNITS)  # which it is not
-    for size, where in _extremes(caller, units) if units is not None else ():
+    for size, where in _extremes(units) if units is not None else ():
         number = as_number(caller, "units", size, _UNITS)
         if number is not None and not 0 < number < math.inf:
             raise ValueError(
@@ -241,11 +239,8 @@ def _between(
         )
 
 
-def _extremes(caller: str, learning_rate: Any) -> Iterator[tuple[Any, str]]:
-    """The number; of a tree or an array, the least and the largest of each leaf.
-
-    With a text for each that says where it is. Traced arrays are left out.
-    """
+def _first_steps(caller: str, learning_rate: Any) -> Iterator[tuple[Any, str]]:
+    """The extremes of ``learning_rate``; none of "relative"."""
     if isinstance(learning_rate, str):
         if learning_rate != "relative":
             raise ValueError(
@@ -254,10 +249,18 @@ def _extremes(caller: str, learning_rate: Any) -> Iterator[tuple[Any, str]]:
                 "is usual."
             )
         return
-    if learning_rate is None or _is_number(learning_rate):
-        yield learning_rate, ""
+    yield from _extremes(learning_rate)
+
+
+def _extremes(tree: Any) -> Iterator[tuple[Any, str]]:
+    """The number; of a tree or an array, the least and the largest of each leaf.
+
+    With a text for each that says where it is. Traced arrays are left out.
+    """
+    if tree is None or _is_number(tree):
+        yield tree, ""
         return
-    for path, leaf in jax.tree.leaves_with_path(learning_rate):
+    for path, leaf in jax.tree.leaves_with_path(tree):
         where = f" at {path_name(path)}"
         if _is_number(leaf):
             yield leaf, where

@@ -14,7 +14,9 @@ from optax_rprop._leaf import (
     as_dtype,
     coordinates_like,
     finfo,
+    is_abstract,
     merged,
+    sizes_like,
     split,
     step_size_dtype,
     widened,
@@ -156,35 +158,25 @@ def sizes_at_start(params: Any) -> Any:
         return jnp.where(usable, size, one)
 
     ones = coordinates_like(params, 1, step_size_dtype)
-    return ones if _is_abstract(params) else jax.tree.map(of_part, ones, _parts(params))
+    return ones if is_abstract(params) else jax.tree.map(of_part, ones, _parts(params))
 
 
 def _given(params: Any, units: Any) -> Any:
     unit_at = _settings_checks.units_by_path("in_units.init", params, units)
 
-    def of_leaf(path: Any, param: Any) -> Any:
-        def of_part(ones: jax.Array) -> jax.Array:
-            unit = jnp.asarray(unit_at[path], ones.dtype)
-            return ones * jnp.broadcast_to(unit, ones.shape)
-
-        # A product with ones, so that it is sharded like the parameter.
-        return jax.tree.map(of_part, coordinates_like(param, 1, step_size_dtype))
-
-    return jax.tree.map_with_path(of_leaf, params)
+    return jax.tree.map_with_path(
+        lambda path, param: sizes_like(param, unit_at[path], step_size_dtype), params
+    )
 
 
 def _measured(params: Any, units: Any) -> Any:
-    if _is_abstract(params):
+    if is_abstract(params):
         return jax.tree.map(widened, params)
 
     def of_part(part: jax.Array, unit: jax.Array) -> jax.Array:
         return part / unit.astype(part.dtype)
 
     return merged(jax.tree.map(of_part, _parts(params), units))
-
-
-def _is_abstract(params: Any) -> bool:
-    return any(isinstance(p, jax.ShapeDtypeStruct) for p in jax.tree.leaves(params))
 
 
 def _parts(tree: Any) -> Any:
