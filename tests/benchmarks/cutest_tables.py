@@ -73,9 +73,8 @@ def solved(problems):
 def tables_of(results):
     for kind, problems in results.items():
         for part in PARTS:
-            rows = solved(part_of(problems, part))
-            count = len(part_of(problems, part))
-            yield f"{kind}, {part}: {count} problems", rows
+            members = part_of(problems, part)
+            yield f"{kind}, {part}: {len(members)} problems", solved(members)
 
 
 def rows_of(results):
@@ -86,11 +85,13 @@ def rows_of(results):
             row = {"problem": name, "kind": kind, "parameters": problem["parameters"]}
             row["used for choosing"] = i % 2 == 0
             row["best loss"] = min(losses[-1] for _, losses in problem["runs"].values())
-            yield row | {
-                method: " ".join("-" if x == np.inf else f"{x:.0f}" for x in counts)
-                for method in problem["runs"]
-                for counts in [[at[method] for at in taken]]
-            }
+            for method in problem["runs"]:
+                row[method] = " ".join(_count(at[method]) for at in taken)
+            yield row
+
+
+def _count(evaluations):
+    return "-" if evaluations == np.inf else f"{evaluations:.0f}"
 
 
 DRAWN = {
