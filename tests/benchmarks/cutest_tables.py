@@ -75,6 +75,17 @@ def tables_of(results):
         for part in PARTS:
             members = part_of(problems, part)
             yield f"{kind}, {part}: {len(members)} problems", solved(members)
+        yield f"{kind}, all, by the number of parameters", list(by_size(problems))
+
+
+def by_size(problems):
+    """The rows of two methods, for small and for larger problems."""
+    for low, high in ((1, 2), (3, 5), (6, 20), (21, 100)):
+        members = [p for p in problems.values() if low <= p["parameters"] <= high]
+        group = {"parameters": f"{low} to {high}", "problems": len(members)}
+        for row in solved(members) if members else ():
+            if row["method"] in (STOPPING[-1], REFERENCE):
+                yield group | row
 
 
 def rows_of(results):
