@@ -1,6 +1,7 @@
 """Strict settings for all tests: eight devices, no silent promotion, fixed seeds."""
 
 import os
+import sys
 
 # Before jax is imported: sharding is tested on eight devices of the CPU.
 os.environ["XLA_FLAGS"] = (
@@ -44,6 +45,14 @@ def x64():
 def no_x64():
     """Single precision, for what is about its absence."""
     yield from set_x64(False)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    """A figure that one test leaves open must not be there in the next one."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture

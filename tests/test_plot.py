@@ -18,7 +18,6 @@ def without_a_screen():
     backend = plt.get_backend()
     plt.switch_backend("Agg")
     yield
-    plt.close("all")
     plt.switch_backend(backend)
 
 
