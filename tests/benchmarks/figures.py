@@ -60,10 +60,11 @@ def look(method: str, marker: bool = False) -> dict[str, Any]:
     return style | {"label": method}
 
 
-def save(figure: Any, name: str) -> None:
-    """Write ``docs/images/NAME.svg`` for the docs and ``NAME.png`` to look at."""
+def save(figure: Any, name: str, also_png: bool = False) -> None:
+    """Write ``docs/images/NAME.svg``, and a PNG for where an SVG is not shown."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     figure.savefig(IMAGES / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
-    figure.savefig(IMAGES / f"{name}.png", bbox_inches="tight", dpi=150)
+    if also_png:
+        figure.savefig(IMAGES / f"{name}.png", bbox_inches="tight", dpi=150)
     plt.close(figure)
     print(f"wrote {IMAGES / name}.svg")

@@ -42,4 +42,4 @@ ax.minorticks_off()
 ax.tick_params(axis="y", length=0)
 ax.set_xlabel("gradients to the target (right of the dashed line: failed)")
 ax.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.4, 1.0), handletextpad=0.2)
-save(figure, "targets_home")
+save(figure, "targets_home", also_png=True)  # PyPI shows no SVG
