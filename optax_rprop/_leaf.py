@@ -50,6 +50,19 @@ def merged(tree: Any) -> Any:
     return jax.tree.map(of_node, tree, is_leaf=is_parts)
 
 
+def real_where(tree: Any, like: Any) -> Any:
+    """The tree, the real parts of a leaf where ``like`` is real.
+
+    ``optax.flatten`` makes all of its leaves complex where one is.
+    """
+
+    def of_leaf(leaf: Any, other: Any) -> Any:
+        is_real = jnp.iscomplexobj(leaf) and not jnp.iscomplexobj(other)
+        return leaf.real if is_real else leaf
+
+    return jax.tree.map(of_leaf, tree, like)
+
+
 def as_dtype(x: jax.Array, dtype: Any) -> jax.Array:
     """``x`` in a real dtype; a number above its range becomes its largest."""
     if finfo(dtype).max < finfo(x.dtype).max:  # float16, of a step above 65,504

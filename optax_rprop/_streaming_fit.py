@@ -22,7 +22,7 @@ from optax_rprop._fit._step import Held, advance
 from optax_rprop._fit._stop import Limits
 from optax_rprop._streaming import evaluator
 from optax_rprop._transform._arrays import DEFAULT
-from optax_rprop._transform._state import check_values
+from optax_rprop._transform._values import check_values
 
 _NAME = "streaming_fit"
 

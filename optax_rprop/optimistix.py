@@ -71,8 +71,9 @@ class RpropMinimiser(optimistix.AbstractMinimiser[Any, Any, Any]):
     Args:
         optimizer: Any Optax transformation; ``rprop(min_step_size=1e-12)`` if None, as in
             :func:`~optax_rprop.fit`. Create it once: a new one compiles again.
-        step_tol: Stop when every coordinate has a step size of at most this, in parameter
-            units; positive, and not below ``min_step_size``. Only for Rprop.
+        step_tol: Stop when every coordinate has a step size of at most this; positive,
+            and not below ``min_step_size``. It is in the units of the parameters, or in
+            those of :func:`~optax_rprop.in_units`. Only for Rprop.
         target_loss: Stop at a loss at or below it.
         patience: Stop after this many steps without an improvement; at least 1. None
             means 100; with inf this rule never stops the fit.

@@ -163,16 +163,19 @@ def test_it_never_leaves_the_box_by_one_bit(make, dtype, x64):
         assert np.mean(reached) > 0.9  # and at last it meets the bound exactly
 
 
-def test_what_is_undone_is_what_was_moved():
+@pytest.mark.parametrize("whole", [lambda inner: inner, optax.flatten])
+def test_what_is_undone_is_what_was_moved(whole):
     """A step of 1 that the bound cut to 0.25 goes back by 0.25."""
-    tx = in_box(rprop(1.0, variant="rprop+"), None, 1.25)
-    x = jnp.float32(1)
+    tx = in_box(whole(rprop(1.0, variant="rprop+")), None, 1.25)
+    x = {"a": jnp.ones((1, 2), "float32"), "b": jnp.float32(0)}
     state = tx.init(x)
-    for gradient, expected in ((-1.0, 1.25), (1.0, 1.0)):
-        updates, state = tx.update(jnp.float32(gradient), state, x)
+    for gradient, a, b in ((-1.0, 1.25, 1.0), (1.0, 1.0, 0.0)):
+        grads = jax.tree.map(lambda leaf, g=gradient: jnp.full_like(leaf, g), x)
+        updates, state = tx.update(grads, state, x)
         x = optax.apply_updates(x, updates)
-        assert x == expected
-    assert state.last_moves == 0
+        assert jnp.all(x["a"] == a)
+        assert x["b"] == b
+    assert not any(map(jnp.any, jax.tree.leaves(state.last_moves)))
 
 
 def test_a_rejected_step_is_taken_back_in_turned_directions_too():
@@ -388,6 +391,13 @@ def test_abstract_parameters_make_an_abstract_state():
     assert isinstance(concrete, BoxState)
 
 
+def test_map_params_works_with_a_tree_of_bounds():
+    tx = in_box(rprop(), {"w": 0.0}, {"w": jnp.full(3, 2.0)})
+    state = tx.init({"w": jnp.ones(3)})
+    doubled = optax.tree_utils.tree_map_params(tx, lambda leaf: leaf + leaf, state)
+    np.testing.assert_allclose(rprop_state(doubled).step_sizes["w"], 0.2)
+
+
 def test_any_transformation_may_be_inside():
     """And each part of a partition may have bounds of its own."""
 
@@ -526,6 +536,19 @@ def test_wrong_updates_are_refused():
         tx.update(jnp.ones(3), state, jnp.ones(3))
     with raises(TypeError, "in_box.update: value must be a real number, got str. "):
         tx.update(x, state, x, value="3")
+    with raises(
+        ValueError,
+        "in_box.update: held of the state must be -1, 0 or 1, got 2 at leaf .held. The "
+        "state is what init returned, and then what the last update returned.",
+    ):
+        tx.update(x, state._replace(held=jnp.array([0, 2], "int8")), x)
+    for field, wrong in (("held", "int32"), ("last_moves", "float16")):
+        with raises(
+            ValueError,
+            f"in_box.update: {field} of the state must have the structure, shapes and "
+            f"dtypes of what init makes, got {wrong}[2] instead of ",
+        ):
+            tx.update(x, state._replace(**{field: jnp.zeros(2, wrong)}), x)
 
 
 def test_bounds_of_turned_axes_are_refused():

@@ -224,6 +224,17 @@ def test_a_box_may_be_around_it():
     assert found.loss < 1
 
 
+def test_real_and_complex_leaves_may_be_flattened_inside(relaxed):
+    """optax.flatten makes one complex array of both; a move has the dtype of its leaf."""
+    params = {"a": jnp.array([2.0, 0.5]), "z": jnp.array([1 + 3j], "complex64")}
+    tx, flat = in_units(rprop()), in_units(optax.flatten(rprop()))
+    state, flat_state = tx.init(params), flat.init(params)
+    for grads in (params, jax.tree.map(jnp.negative, params)):
+        updates, state = tx.update(grads, state, params)
+        flat_updates, flat_state = flat.update(grads, flat_state, params)
+        assert_same(flat_updates, updates)
+
+
 def test_lanes_of_vmap_have_units_of_their_own():
     def one(start):
         return fit(physical, start, optimizer=in_units(in_eigenbasis(rprop()))).loss
@@ -324,3 +335,37 @@ def test_wrong_updates_are_refused():
         ValueError, "in_units.update: every gradient must have the shape of its "
     ):
         tx.update(SIZES[:3], state)
+    with raises(
+        ValueError,
+        "in_units.update: units of the state must have the structure, shapes and dtypes "
+        f"of what init makes, got float16[4] instead of {SIZES.dtype}[4] at the only "
+        "leaf. A checkpoint restored into another dtype is cast silently; make the "
+        "target with init.",
+    ):
+        tx.update(SIZES, state._replace(units=SIZES.astype("float16")), SIZES)
+
+
+def test_units_that_no_start_leads_to_are_refused():
+    tx = in_box(in_units(rprop()), None, None)
+    rule = "units of the state must be positive and finite, got 0 at leaf "
+
+    def loss(params):
+        return jnp.sum(params**2)
+
+    last = fit(loss, SIZES, optimizer=tx, max_steps=1).last
+    measured = last.opt_state.inner_state
+    state = last.opt_state._replace(
+        inner_state=measured._replace(units=jnp.zeros_like(SIZES))
+    )
+    with raises(
+        ValueError,
+        f"in_units.update: {rule}.units. The state is what init returned, and then what "
+        "the last update returned.",
+    ):
+        tx.update(SIZES, state, SIZES)
+    with raises(
+        ValueError,
+        f"fit: {rule}.opt_state.inner_state.units. Pass result.last of a fit with the "
+        "same parameters and the same kind of optimizer.",
+    ):
+        fit(loss, SIZES, optimizer=tx, resume=last._replace(opt_state=state))

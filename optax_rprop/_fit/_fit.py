@@ -16,7 +16,7 @@ from optax_rprop._fit._progress import Report, reporter
 from optax_rprop._fit._record import StepRecord
 from optax_rprop._fit._result import FitResult, FitState
 from optax_rprop._transform._arrays import DEFAULT
-from optax_rprop._transform._state import check_values
+from optax_rprop._transform._values import check_values
 
 
 def fit(
@@ -89,9 +89,10 @@ def fit(
             ``update`` is given ``value=``, ``grad=`` and ``value_fn=``.
         max_steps: The most steps that this call takes; at least 1.
         target_loss: Stop at a loss at or below it.
-        step_tol: Stop when every coordinate has a step size of at most this, in parameter
-            units; positive, and not below ``min_step_size``. A coordinate whose gradient
-            is exactly zero or NaN counts as arrived. Only for Rprop.
+        step_tol: Stop when every coordinate has a step size of at most this; positive,
+            and not below ``min_step_size``. It is in the units of the parameters, or in
+            those of :func:`in_units`. A coordinate whose gradient is exactly zero or NaN
+            counts as arrived. Only for Rprop.
         patience: Stop after this many steps without an improvement; at least 1. None
             means 100; with inf this rule never stops the fit.
         rtol: The improvement that counts for ``patience``, relative to the loss. None

@@ -98,8 +98,8 @@ class FitHistory(NamedTuple):
 
     Attributes:
         loss: The loss, in its own dtype.
-        step_size_mean: The geometric mean of the step sizes after the step, in parameter
-            units; float32.
+        step_size_mean: The geometric mean of the step sizes after the step, in the units
+            of the parameters, or in those of :func:`in_units`; float32.
         step_size_spread: Their geometric standard deviation, to about a thousandth;
             float32. If the step sizes were log-normal, nine in ten would lie within a
             factor of ``spread ** 1.645`` of the mean.

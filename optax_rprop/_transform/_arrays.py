@@ -237,9 +237,8 @@ def _scale_by_rprop(
     def check(caller: str, grads: Any, state: RpropState, params: Any) -> None:
         _checks.scalars(caller, state, "prev_value")
         _checks.gradients(caller, grads, params, state.step_sizes)
-        _checks.step_sizes_and_signs(
-            caller, grads, params, state.step_sizes, state.prev_signs
-        )
+        sizes, signs = {"step_sizes": state.step_sizes}, {"prev_signs": state.prev_signs}
+        _checks.coordinates(caller, grads, params, sizes, signs)
 
     form = Form(RpropState, ("step_sizes", "prev_signs"), init, stepper, check)
     return transformation(name, variant, form)

@@ -15,6 +15,7 @@ from optax_rprop._leaf import (
     coordinates_like,
     is_abstract,
     merged,
+    real_where,
     split,
     step_size_dtype,
 )
@@ -136,6 +137,8 @@ def in_box(
         _box_checks.parameters_given(caller, params)
         _checks.gradients(caller, updates, params, state.last_moves)
         _checks.parameters_like(caller, updates, params, "They are what is bounded.")
+        sizes, signs = {"last_moves": state.last_moves}, {"held": state.held}
+        _checks.coordinates(caller, updates, params, sizes, signs)
         bounds = bounds_of(caller, params, lower, upper)
         structure: Any = jax.tree.structure(state.last_moves)
         starts = _parts(params)
@@ -149,6 +152,7 @@ def in_box(
         moves, inner_state = wrapped.update(
             _filled(held, updates, 0.0), state.inner_state, params, **extra_args
         )
+        moves = real_where(moves, updates)
         undone = is_undone(moves, inner_state)
         if nodes(inner_state, EigenbasisState):  # signs belong to directions
             back = rejected if rprop_states(inner_state) else jnp.array(False)

@@ -32,6 +32,8 @@ def bound_by_leaf(
 
     One in the place of a subtree holds for all of it.
     """
+    if not jax.tree.leaves(params):
+        return []  # optax.tree_map_params puts a placeholder there
 
     def is_none(x: Any) -> bool:
         return x is None

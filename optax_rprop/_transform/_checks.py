@@ -110,10 +110,13 @@ def gradients(caller: str, grads: Any, params: Any, memory: Any) -> None:
         )
 
 
-def step_sizes_and_signs(
-    caller: str, grads: Any, params: Any, step_sizes: Any, prev_signs: Any
+def coordinates(
+    caller: str, grads: Any, params: Any, sizes: dict[str, Any], signs: dict[str, Any]
 ) -> None:
-    """Raise unless both trees are what init makes for such gradients and parameters."""
+    """Raise unless fields are what init makes for such gradients and parameters.
+
+    ``sizes`` have the dtype of step sizes, and ``signs`` are int8.
+    """
     structure: Any = jax.tree.structure(grads)
     have_params = structure == jax.tree.structure(params)
 
@@ -123,11 +126,14 @@ def step_sizes_and_signs(
         dtype = np.float64 if allowed else step_size_dtype(jnp.result_type(param))
         return shapes(grad, dtype)
 
-    sizes = jax.tree.map(size_like, grads, step_sizes, params if have_params else grads)
-    signs = jax.tree.map(lambda grad: shapes(grad, np.int8), grads)
-    conforms(caller, "step_sizes of the state", step_sizes, sizes, *_INIT_MAKES)
-    conforms(caller, "prev_signs of the state", prev_signs, signs, *_INIT_MAKES)
-    values(caller, _UPDATED, step_sizes=step_sizes, prev_signs=prev_signs)
+    for name, tree in sizes.items():
+        like = jax.tree.map(size_like, grads, tree, params if have_params else grads)
+        conforms(caller, f"{name} of the state", tree, like, *_INIT_MAKES)
+    for name, tree in signs.items():
+        like = jax.tree.map(lambda grad: shapes(grad, np.int8), grads)
+        conforms(caller, f"{name} of the state", tree, like, *_INIT_MAKES)
+    ruled = {name: tree for name, tree in (sizes | signs).items() if name in _VALUES}
+    values(caller, _UPDATED, **ruled)
 
 
 def parameters_like(caller: str, grads: Any, params: Any, hint: str) -> None:
@@ -235,6 +241,8 @@ def values(caller: str, hint: str, where: str = "", **fields: Any) -> None:
 _VALUES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "step_sizes": ("at least 0", lambda size: size >= 0),
     "prev_signs": ("-1, 0 or 1", lambda sign: (sign >= -1) & (sign <= 1)),
+    "held": ("-1, 0 or 1", lambda side: (side >= -1) & (side <= 1)),
+    "units": ("positive and finite", lambda unit: (unit > 0) & (unit < np.inf)),
     "codes": ("below 255", lambda code: code < 255),
     "min_step_size": ("positive and finite", lambda size: (size > 0) & (size < np.inf)),
 }

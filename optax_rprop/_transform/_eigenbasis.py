@@ -19,6 +19,7 @@ from optax_rprop._leaf import (
     coordinates_like,
     finfo,
     merged,
+    real_where,
     scalar_like,
     split,
     step_size_dtype,
@@ -223,6 +224,7 @@ def in_eigenbasis(
             None if params is None else _turn(new, params),
             **extra_args,
         )
+        moves = real_where(moves, updates)
         moves = _turn_back(old, new, is_due, moves, inner_state, like=updates)
         return moves, EigenbasisState(
             num_updates=state.num_updates + accepted.astype(jnp.int32),

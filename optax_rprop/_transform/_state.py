@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 
 from optax_rprop._leaf import merged, split
-from optax_rprop._transform import _checks
 from optax_rprop._transform._arrays import RpropState
 from optax_rprop._transform._codes import LEVELS
 from optax_rprop._transform._eight_bit import Rprop8bitState
@@ -33,16 +32,6 @@ def rprop_states(opt_state: Any) -> list[RpropState]:
     found = nodes(opt_state, RPROP)
     decoded = (s.decode() if isinstance(s, Rprop8bitState) else s for s in found)
     return [s for s in decoded if any(d.size for d in jax.tree.leaves(s.step_sizes))]
-
-
-def check_values(caller: str, hint: str, opt_state: Any) -> None:
-    """Raise unless all states of Rprop have values that a step can lead to."""
-    for path, state in jax.tree.leaves_with_path(opt_state, is_leaf=is_rprop):
-        if is_rprop(state):
-            fields = state._asdict()
-            del fields["prev_value"]
-            _checks.values(caller, hint, jax.tree_util.keystr(path), **fields)
-    _checks.orthogonal(caller, hint, "", opt_state)
 
 
 def smallest_step_size(

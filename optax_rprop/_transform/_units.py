@@ -16,6 +16,7 @@ from optax_rprop._leaf import (
     finfo,
     is_abstract,
     merged,
+    real_where,
     sizes_like,
     split,
     step_size_dtype,
@@ -132,10 +133,13 @@ def in_units(
         if params is not None:
             hint = "They are measured in units; params=None will do for Rprop."
             _checks.parameters_like(caller, updates, params, hint)
+        _checks.coordinates(caller, updates, params, {"units": state.units}, {})
+        if params is not None:
             params = _measured(params, state.units)
         moves, inner_state = wrapped.update(
             measured_gradients(state, updates), state.inner_state, params, **extra_args
         )
+        moves = real_where(moves, updates)
         moved = jax.tree.map(_times, _parts(moves), state.units)
         dtypes = jax.tree.map(jnp.result_type, split(updates))
         moves = merged(jax.tree.map(as_dtype, moved, dtypes))
