@@ -250,6 +250,23 @@ def test_any_transformation_may_be_inside():
     np.testing.assert_allclose(updates, [-0.1, -10], rtol=1e-6)
 
 
+def test_a_line_search_inside_works_in_the_units(x64, relaxed):
+    """As if the parameters had these units from the start."""
+    units = jnp.array([1e3, 1e-3])
+
+    def loss(x):
+        a, b = x / units - jnp.array([3.0, -2.0])
+        return a**2 + a * b + 5 * b**2 + a**4
+
+    start = jnp.array([200.0, 0.004])
+    here = fit(loss, start, optimizer=in_units(optax.lbfgs(), units), max_steps=12)
+    there = fit(
+        lambda x: loss(x * units), start / units, optimizer=optax.lbfgs(), max_steps=12
+    )
+    np.testing.assert_allclose(here.history.loss, there.history.loss, rtol=1e-6)
+    np.testing.assert_allclose(here.params, [3e3, -2e-3], rtol=1e-5)
+
+
 def test_wrong_units_are_refused():
     hint = "A unit is a typical size of its parameter."
     with raises(

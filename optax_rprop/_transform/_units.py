@@ -69,8 +69,9 @@ def in_units(
 
     Args:
         inner: The transformation, typically ``in_eigenbasis()``;
-            ``rprop(min_step_size=1e-12)`` if None. It gets every extra argument
-            unchanged, and sees gradients and parameters in float32 or wider. For bounds,
+            ``rprop(min_step_size=1e-12)`` if None. It sees gradients and parameters in
+            float32 or wider, and all of its extra arguments: ``grad`` and ``value_fn``,
+            which line searches need, in the units, and the others unchanged. For bounds,
             put :func:`in_box` around ``in_units``.
         units: A typical size of each parameter, positive: a tree like the parameters, of
             numbers or arrays of their shapes, or one number for all. None takes the sizes
@@ -134,10 +135,15 @@ def in_units(
             hint = "They are measured in units; params=None will do for Rprop."
             _checks.parameters_like(caller, updates, params, hint)
         _checks.coordinates(caller, updates, params, {"units": state.units}, {})
+        like = updates if params is None else params
+        extra_args = _measured_arguments(state, extra_args, like)
         if params is not None:
             params = _measured(params, state.units)
         moves, inner_state = wrapped.update(
-            measured_gradients(state, updates), state.inner_state, params, **extra_args
+            measured_gradients(state, updates),
+            state.inner_state,
+            params,
+            **extra_args,
         )
         moves = real_where(moves, updates)
         moved = jax.tree.map(_times, _parts(moves), state.units)
@@ -151,6 +157,29 @@ def in_units(
 def measured_gradients(state: UnitsState, grads: Any) -> Any:
     """The gradients with respect to the parameters in their units."""
     return merged(jax.tree.map(_times, _parts(grads), state.units))
+
+
+def _measured_arguments(
+    state: UnitsState, given: dict[str, Any], like: Any
+) -> dict[str, Any]:
+    """The extra arguments, with what a line search needs in the units.
+
+    ``like`` is a tree with the dtypes of the parameters.
+    """
+    measured = dict(given)
+    if given.get("grad") is not None:
+        measured["grad"] = measured_gradients(state, given["grad"])
+    value_fn = given.get("value_fn")
+    if value_fn is not None:
+
+        def in_units(params: Any, *args: Any, **kwargs: Any) -> Any:
+            parts = jax.tree.map(_times, _parts(params), state.units)
+            dtypes = jax.tree.map(jnp.result_type, split(like))
+            parts = jax.tree.map(as_dtype, parts, dtypes)
+            return value_fn(merged(parts), *args, **kwargs)
+
+        measured["value_fn"] = in_units
+    return measured
 
 
 def sizes_at_start(params: Any) -> Any:
