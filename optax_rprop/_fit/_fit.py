@@ -66,9 +66,9 @@ def fit(
     holds at a place much worse than the best, the status says so (``WORSE_THAN_BEST``).
 
     Rprop's first step may be far too large. So a fit with Rprop goes back to the best
-    parameters, with smaller steps, if there has been no new best for 10 steps, or if
-    every gradient is zero at a worse loss. It also takes back a step that led above the
-    first loss, if the step raised the loss by more than the gradient had promised to
+    parameters, with smaller steps, if there has been no new best for more than 10 steps,
+    or if every gradient is zero at a worse loss. It also takes back a step that led above
+    the first loss, if the step raised the loss by more than the gradient had promised to
     lower it.
 
     A fit undoes a step to a loss that is not finite, and shrinks the step sizes. If the

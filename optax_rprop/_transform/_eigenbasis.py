@@ -143,8 +143,9 @@ def in_eigenbasis(
         ValueError: A number is out of its range. From ``update``: the gradients, the
             parameters or the state don't have the structure, the shapes and the dtypes
             that ``init`` saw, or the directions of the state are not orthogonal.
-        TypeError: ``inner`` is no transformation, or a number is of a wrong kind. From
-            ``init`` and ``update``: a leaf is neither floating-point nor complex.
+        TypeError: ``inner`` is not a transformation, or holds :func:`in_box` or
+            :func:`in_units`, or a number is of a wrong kind. From ``init`` and
+            ``update``: a leaf is neither floating-point nor complex.
 
     Example:
         A valley of 1 to 10,000 across the axes:
