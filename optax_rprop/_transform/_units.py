@@ -136,19 +136,13 @@ def in_units(
             _checks.parameters_like(caller, updates, params, hint)
         _checks.coordinates(caller, updates, params, {"units": state.units}, {})
         like = updates if params is None else params
-        extra_args = _measured_arguments(state, extra_args, like)
-        if params is not None:
-            params = _measured(params, state.units)
         moves, inner_state = wrapped.update(
             measured_gradients(state, updates),
             state.inner_state,
-            params,
-            **extra_args,
+            None if params is None else _measured(params, state.units),
+            **_measured_arguments(state, extra_args, like),
         )
-        moves = real_where(moves, updates)
-        moved = jax.tree.map(_times, _parts(moves), state.units)
-        dtypes = jax.tree.map(jnp.result_type, split(updates))
-        moves = merged(jax.tree.map(as_dtype, moved, dtypes))
+        moves = _unmeasured(real_where(moves, updates), state.units, like=updates)
         return moves, UnitsState(state.units, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -169,16 +163,10 @@ def _measured_arguments(
     measured = dict(given)
     if given.get("grad") is not None:
         measured["grad"] = measured_gradients(state, given["grad"])
-    value_fn = given.get("value_fn")
-    if value_fn is not None:
-
-        def in_units(params: Any, *args: Any, **kwargs: Any) -> Any:
-            parts = jax.tree.map(_times, _parts(params), state.units)
-            dtypes = jax.tree.map(jnp.result_type, split(like))
-            parts = jax.tree.map(as_dtype, parts, dtypes)
-            return value_fn(merged(parts), *args, **kwargs)
-
-        measured["value_fn"] = in_units
+    if given.get("value_fn") is not None:
+        measured["value_fn"] = lambda params, *args, **kwargs: given["value_fn"](
+            _unmeasured(params, state.units, like), *args, **kwargs
+        )
     return measured
 
 
@@ -210,6 +198,13 @@ def _measured(params: Any, units: Any) -> Any:
         return part / unit.astype(part.dtype)
 
     return merged(jax.tree.map(of_part, _parts(params), units))
+
+
+def _unmeasured(tree: Any, units: Any, like: Any) -> Any:
+    """What is measured in the units, times them; in the dtypes of ``like``."""
+    parts = jax.tree.map(_times, _parts(tree), units)
+    dtypes = jax.tree.map(jnp.result_type, split(like))
+    return merged(jax.tree.map(as_dtype, parts, dtypes))
 
 
 def _parts(tree: Any) -> Any:
