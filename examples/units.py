@@ -3,10 +3,10 @@
 
 Fit the speed of an enzyme: one parameter is 300, the other 0.00004.
 
-Michaelis and Menten's law has a top speed and the concentration at which half of it is
-reached. In the usual units they differ by seven orders of magnitude, so no first step
-suits both: a tenth is far too long for the one and short for the other. `in_units`
-measures each parameter in its size at the start. Needs matplotlib::
+Michaelis and Menten's law has two parameters: a top speed, and the concentration at which
+half of it is reached. In the usual units they differ by seven orders of magnitude, so no
+first step suits both: 0.1 is far too long for the second and short for the first.
+`in_units` measures each parameter in units of its size at the start. Needs matplotlib::
 
     python examples/units.py
 """
@@ -52,9 +52,9 @@ for name, optimizer in optimizers.items():
 # Why it fails without
 # --------------------
 # The first move takes `half` from 0.00001 to -0.1, where the law is nearly flat. The fit
-# goes back to the start after ten steps and halves its step sizes, but on a slope that
-# keeps its sign they had grown by more than that. With units the first step of each
-# parameter is a tenth of its size.
+# goes back to the start after more than ten steps, and halves its step sizes. But on a
+# slope that keeps its sign, ten steps make a step size six times as long. With units, the
+# first step of each parameter is a tenth of its size.
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 colors = dict(zip(results, ("#D55E00", "#0072B2"), strict=True))
 for name, result in results.items():
@@ -70,6 +70,6 @@ plt.show()
 
 units = results["in_units(in_eigenbasis())"]
 assert units.loss < 20, "the loss should come down to the noise of the data"
-assert jnp.allclose(units.params["half"], 4e-5, rtol=0.1)
+assert jnp.allclose(units.params["half"], 4e-5, rtol=0.1), "it should be near the truth"
 assert results["in_eigenbasis()"].loss > 100 * units.loss, "it should need the units"
-print("OK: the law was found to a tenth, though its parameters differ by 1e7.")
+print("OK: both parameters were found, though they differ by seven orders of magnitude.")

@@ -125,8 +125,8 @@ def in_eigenbasis(
     Args:
         inner: The transformation to run in the bases; ``rprop(min_step_size=1e-12)`` if
             None. It sees gradients, and parameters, in these coordinates, in float32 or
-            wider. Every extra argument is handed on
-            as it is; what a line search needs is not turned, so put one outside.
+            wider. It gets every extra argument unchanged. What a line search needs is not
+            turned, so put a line search outside.
         refresh_every: The number of updates from one refresh of the bases to the next; at
             least 1. In the first 30 updates, at most 3.
         decay: The weight :math:`\beta` of the past in :math:`M`; at least 0 and less
